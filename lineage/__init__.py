@@ -1,0 +1,5 @@
+"""Facts: fingerprints, statements, envelopes, keys, the ledger, proofs and verification."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
