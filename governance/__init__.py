@@ -6,30 +6,20 @@ for a serving process and imports no data-science library.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.errors import AffidavitError, PolicyDenied
 
 __version__ = "0.1.0"
 
-_LAZY = {
+_SOURCES = {
     "AffidavitError": "affidavit.errors",
     "PolicyDenied": "affidavit.errors",
 }
 
 __all__ = ["AffidavitError", "PolicyDenied", "__version__"]
 
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+__getattr__ = lazy_names(__name__, _SOURCES)

@@ -1,0 +1,109 @@
+"""What a verification found: a verdict, figures, and each thing that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from affidavit.errors import VerificationError
+
+MAX_FINDINGS = 100
+"""How many findings are kept in full; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that does not hold.
+
+    Args:
+        code: A stable word for it, such as ``entry-changed``.
+        where: The part of the ledger, such as ``entry 17`` or ``tile 0/3``.
+        message: What was expected and what was found.
+        index: The log index concerned, where there is one.
+    """
+
+    code: str
+    where: str
+    message: str
+    index: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fault, JSON-safe."""
+        return {
+            "code": self.code,
+            "where": self.where,
+            "message": self.message,
+            "index": self.index,
+        }
+
+
+@dataclass(slots=True)
+class Faults:
+    """Faults as they are found: the first `MAX_FINDINGS` in full, the rest as a number."""
+
+    found: list[Fault] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, code: str, where: str, message: str, index: int | None = None) -> None:
+        """Note a fault."""
+        if len(self.found) < MAX_FINDINGS:
+            self.found.append(Fault(code, where, message, index))
+        else:
+            self.more += 1
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """The outcome of a full verification.
+
+    Args:
+        origin: The log's origin.
+        key: The log's verifier key, which everything was checked against.
+        size: The number of entries found.
+        root: The root recomputed from them, in hex.
+        statements: How many of the entries are signed statements.
+        records: How many are records.
+        checkpoints: How many checkpoints were checked.
+        errors: What is wrong; empty where everything holds.
+        more_errors: How many further errors are not listed.
+    """
+
+    origin: str
+    key: str
+    size: int
+    root: str
+    statements: int
+    records: int
+    checkpoints: int
+    errors: tuple[Fault, ...]
+    more_errors: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.errors
+
+    def raise_for_errors(self) -> None:
+        """Return where everything holds.
+
+        Raises:
+            VerificationError: The first thing that is wrong, by log order.
+        """
+        if self.errors:
+            first = self.errors[0]
+            raise VerificationError(f"{first.where}: {first.message}", index=first.index)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report, JSON-safe."""
+        return {
+            "ok": self.ok,
+            "origin": self.origin,
+            "key": self.key,
+            "size": self.size,
+            "root": self.root,
+            "statements": self.statements,
+            "records": self.records,
+            "checkpoints": self.checkpoints,
+            "errors": [fault.to_dict() for fault in self.errors],
+            "more_errors": self.more_errors,
+        }

@@ -1,0 +1,246 @@
+"""The ledger: entries in, checkpoints out, one transaction for both."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from affidavit.errors import LedgerCorruptError, LedgerError, NotFoundError
+from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
+from affidavit.lineage._index import derive_rows, insert_rows
+from affidavit.lineage._merkle import (
+    CompactRange,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+)
+from affidavit.lineage._note import NoteSigner, NoteVerifier
+from affidavit.lineage._payloads import SealedPayload
+from affidavit.lineage._store import Store
+from affidavit.lineage._tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
+from affidavit.lineage._tiles import TileReader, extend_tiles
+
+MAX_ENTRY = 64 * 1024
+"""The largest entry, in bytes; what is larger is logged by its digest."""
+
+
+class Ledger:
+    """An append-only log in a store.
+
+    Args:
+        path: The store's file.
+        verifier: The log's public key, pinned by the caller; its name is the log's origin.
+        signer: The log's private key; without it the ledger can be read only.
+        create: Make a new, empty ledger.
+
+    Raises:
+        LedgerUnavailableError: The store cannot be opened.
+        LedgerCorruptError: The store is not a ledger.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        verifier: NoteVerifier,
+        *,
+        signer: NoteSigner | None = None,
+        create: bool = False,
+    ) -> None:
+        if signer is not None and signer.verifier != verifier:
+            raise LedgerError(
+                f"The log key does not belong to the pinned public key of {verifier.name!r}.",
+                hint="Restore keys/log.pem and log.pub from one backup.",
+            )
+        self.verifier = verifier
+        self._signer = signer
+        self._lock = threading.Lock()
+        self._edge: CompactRange | None = None
+        self.store = Store(path, create=create)
+        if create:
+            with self.store.writing() as connection:
+                self._write_checkpoint(connection, CompactRange())
+
+    def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
+        """Append entries and sign the checkpoint that covers them, in one transaction.
+
+        Args:
+            bodies: The entries' exact bytes.
+            payloads: Personal data that goes beside them.
+
+        Returns:
+            The entries' log indexes.
+
+        Raises:
+            LedgerError: An entry is too large, or this ledger has no key to sign with.
+            LedgerUnavailableError: Nothing was written.
+            LedgerCorruptError: The stored tree does not agree with its own checkpoint.
+        """
+        for body in bodies:
+            if len(body) > MAX_ENTRY:
+                raise LedgerError(
+                    f"An entry has {len(body)} bytes; at most {MAX_ENTRY} are logged.",
+                    hint="Keep large content in an artifact and log its digest.",
+                )
+        if not bodies:
+            return []
+        with self._lock, self.store.writing() as connection:
+            tree = self._head(connection).copy()
+            first = tree.size
+            leaves = [leaf_hash(body) for body in bodies]
+            connection.execute(
+                insert(ENTRY),
+                [{"entry": first + n, "body": body} for n, body in enumerate(bodies)],
+            )
+            extend_tiles(connection, tree, leaves)
+            self._write_payloads(connection, payloads)
+            rows = [row for n, body in enumerate(bodies) for row in derive_rows(first + n, body)]
+            insert_rows(connection, rows)
+            self._write_checkpoint(connection, tree)
+        self._edge = tree
+        return list(range(first, tree.size))
+
+    def checkpoint(self) -> bytes:
+        """Return the newest checkpoint as its signed note.
+
+        Raises:
+            LedgerCorruptError: There is none.
+            CheckpointError: It is not signed by the pinned key.
+        """
+        with self.store.reading() as connection:
+            note = _newest_note(connection)
+        open_checkpoint(note, self.verifier)
+        return note
+
+    def head(self) -> Checkpoint:
+        """Return the newest checkpoint, its signature checked."""
+        return open_checkpoint(self.checkpoint(), self.verifier)
+
+    def entry(self, index: int) -> bytes:
+        """Return one entry's bytes.
+
+        Raises:
+            NotFoundError: There is no such entry.
+        """
+        with self.store.reading() as connection:
+            row = connection.execute(select(ENTRY.c.body).where(ENTRY.c.entry == index)).first()
+        if row is None:
+            raise NotFoundError(
+                f"There is no entry {index}.", hint="`affidavit log` lists what there is."
+            )
+        return bytes(row[0])
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Give (index, bytes) of the entries from start up to stop, in order."""
+        query = select(ENTRY.c.entry, ENTRY.c.body).where(ENTRY.c.entry >= start)
+        if stop is not None:
+            query = query.where(ENTRY.c.entry < stop)
+        with self.store.reading() as connection:
+            result = connection.execution_options(yield_per=1000).execute(
+                query.order_by(ENTRY.c.entry)
+            )
+            for index, body in result:
+                yield index, bytes(body)
+
+    def inclusion(self, index: int) -> tuple[bytes, list[bytes]]:
+        """Return the newest checkpoint's note and the proof that it covers an entry.
+
+        Raises:
+            ProofError: The entry is not in the tree.
+        """
+        with self.store.reading() as connection:
+            note = _newest_note(connection)
+            size = open_checkpoint(note, self.verifier).size
+            return note, inclusion_proof(index, size, TileReader(connection).subtree)
+
+    def consistency(self, old: int) -> tuple[bytes, list[bytes]]:
+        """Return the newest checkpoint's note and the proof that it extends an older size.
+
+        Raises:
+            ProofError: The old size is above the present one.
+        """
+        with self.store.reading() as connection:
+            note = _newest_note(connection)
+            size = open_checkpoint(note, self.verifier).size
+            return note, consistency_proof(old, size, TileReader(connection).subtree)
+
+    def payload(self, identifier: str) -> SealedPayload | None:
+        """Return a record's sealed personal data, or None where there is none or it was erased."""
+        query = (
+            select(PAYLOAD.c.subject, PAYLOAD.c.sealed, SUBJECT_KEY.c.wrapped)
+            .join(SUBJECT_KEY, SUBJECT_KEY.c.subject == PAYLOAD.c.subject)
+            .where(PAYLOAD.c.id == identifier)
+        )
+        with self.store.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return SealedPayload(identifier, row[0], bytes(row[1]), bytes(row[2]))
+
+    def subject_key(self, subject: str) -> bytes | None:
+        """Return a data subject's wrapped key, or None where there is none yet."""
+        query = select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == subject)
+        with self.store.reading() as connection:
+            row = connection.execute(query).first()
+        return bytes(row[0]) if row else None
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def _head(self, connection: Connection) -> CompactRange:
+        note = _newest_note(connection)
+        checkpoint = open_checkpoint(note, self.verifier)
+        edge = self._edge
+        if edge is None or edge.size != checkpoint.size or edge.root() != checkpoint.root:
+            edge = TileReader(connection).edge(checkpoint.size)
+            if edge.root() != checkpoint.root:
+                raise LedgerCorruptError(
+                    f"The tree of {checkpoint.size} entries does not have the root that its own "
+                    "checkpoint signs; nothing is appended to a damaged log.",
+                    hint="Run `affidavit verify` to see which entry is wrong.",
+                )
+        return edge
+
+    def _write_checkpoint(self, connection: Connection, tree: CompactRange) -> None:
+        if self._signer is None:
+            raise LedgerError(
+                "This ledger was opened without its key; nothing can be appended.",
+                hint="Restore keys/log.pem.",
+            )
+        note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
+        connection.execute(insert(CHECKPOINT), [{"size": tree.size, "note": note}])
+
+    def _write_payloads(self, connection: Connection, payloads: Sequence[SealedPayload]) -> None:
+        for payload in payloads:
+            known = connection.execute(
+                select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == payload.subject)
+            ).first()
+            if known is None:
+                connection.execute(
+                    insert(SUBJECT_KEY),
+                    [{"subject": payload.subject, "wrapped": payload.wrapped_key}],
+                )
+            elif bytes(known[0]) != payload.wrapped_key:
+                raise LedgerError(
+                    "Another process made a key for the same data subject at the same moment.",
+                    hint="Seal the payload again with the key that is stored.",
+                )
+        if payloads:
+            connection.execute(
+                insert(PAYLOAD),
+                [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads],
+            )
+
+
+def _newest_note(connection: Connection) -> bytes:
+    row = connection.execute(
+        select(CHECKPOINT.c.note).order_by(CHECKPOINT.c.size.desc()).limit(1)
+    ).first()
+    if row is None:
+        raise LedgerCorruptError(
+            "The ledger has no checkpoint.", hint="Restore the folder from a backup."
+        )
+    return bytes(row[0])

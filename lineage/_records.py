@@ -1,0 +1,63 @@
+"""Records: compact, unsigned entries for what happens often, covered by the next checkpoint.
+
+```
+{"id":"0197…","model":"referral@production","record":"prediction","time":"2026-11-21T08:00:00.000Z",…}
+```
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from affidavit.errors import EnvelopeError
+from affidavit.lineage._envelope import Envelope
+from affidavit.lineage._statement import Statement
+from affidavit.lineage._strict_json import dump_json, parse_json
+
+RECORD_KINDS = ("prediction", "decision", "access")
+
+
+def new_id() -> str:
+    """Return a new time-ordered id: a UUID version 7 (RFC 9562 §5.7) as 32 hex digits."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = int.from_bytes(os.urandom(10), "big")
+    high, low = value >> 68, value & ((1 << 62) - 1)
+    return f"{milliseconds:012x}7{high:03x}{0x8000000000000000 | low:016x}"
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return a moment, by default this one, as RFC 3339 in UTC with milliseconds and ``Z``."""
+    at = (moment or datetime.now(UTC)).astimezone(UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:
+    """Return a record as it is logged.
+
+    Args:
+        kind: One of `RECORD_KINDS`.
+        fields: The rest, JSON-safe, with at least ``id`` and ``time``.
+    """
+    if kind not in RECORD_KINDS:
+        raise EnvelopeError(f"A record is one of {', '.join(RECORD_KINDS)}, not {kind!r}.")
+    return dump_json({"record": kind, **fields})
+
+
+def parse_entry(body: bytes) -> tuple[Envelope, Statement] | dict[str, Any]:
+    """Return what an entry's bytes say: an envelope with its statement, or a record.
+
+    Raises:
+        EnvelopeError: The bytes are neither.
+    """
+    value = parse_json(body)
+    if isinstance(value, dict) and "record" in value:
+        if value["record"] not in RECORD_KINDS:
+            raise EnvelopeError(f"The record kind {value['record']!r} is unknown.")
+        if not isinstance(value.get("id"), str) or not isinstance(value.get("time"), str):
+            raise EnvelopeError("A record has an id and a time.")
+        return value
+    envelope = Envelope.from_json(value)
+    return envelope, Statement.parse(envelope.payload)
