@@ -10,6 +10,7 @@ AffidavitError
 ├── LedgerError
 │   ├── LedgerUnavailableError    disk full, read-only, locked: nothing was written
 │   ├── LedgerCorruptError        the store cannot be read as a ledger
+│   ├── SubjectKeyConflictError  two writers made a key for one data subject: seal again
 │   └── KeyFileError              a key is missing, readable by others, or not a key
 ├── VerificationError             bytes, signatures or proofs do not hold
 │   ├── EnvelopeError             a DSSE envelope or in-toto statement
@@ -52,6 +53,7 @@ __all__ = [
     "PolicyEngineError",
     "PolicyError",
     "ProofError",
+    "SubjectKeyConflictError",
     "VerificationError",
 ]
 
@@ -129,6 +131,10 @@ class LedgerUnavailableError(LedgerError):
 
 class LedgerCorruptError(LedgerError):
     """The store cannot be read as a ledger."""
+
+
+class SubjectKeyConflictError(LedgerError):
+    """Two writers made a key for the same data subject at one moment; the payload is sealed again."""
 
 
 class KeyFileError(LedgerError):

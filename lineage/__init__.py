@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         write_key,
         write_secret,
     )
-    from affidavit.lineage._ledger import Ledger
+    from affidavit.lineage._ledger import MAX_ENTRY, Ledger
     from affidavit.lineage._merkle import (
         CompactRange,
         consistency_proof,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._statement import Resource, Statement, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._trust import TrustedKey, TrustRoot
-    from affidavit.lineage._verify import verify_ledger
+    from affidavit.lineage._verify import Progress, verify_ledger
 
 _SOURCES = {
     "APPROVAL": "affidavit.lineage._predicates",
@@ -67,6 +67,7 @@ _SOURCES = {
     "Envelope": "affidavit.lineage._envelope",
     "Fault": "affidavit.lineage._findings",
     "GAP": "affidavit.lineage._predicates",
+    "MAX_ENTRY": "affidavit.lineage._ledger",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
     "Note": "affidavit.lineage._note",
@@ -118,35 +119,36 @@ _SOURCES = {
 
 __all__ = [
     "APPROVAL",
+    "Checkpoint",
+    "CompactRange",
     "DATASET",
     "EVALUATION_FIELD",
     "EXPLANATION",
-    "GAP",
-    "KINDS",
-    "PROVENANCE",
-    "REPORT",
-    "RUN_FIELD",
-    "STATEMENT_TYPE",
-    "TEST_RESULT",
-    "TRUST_ROOT",
-    "VERDICT",
-    "VERDICT_FIELD",
-    "Checkpoint",
-    "CompactRange",
     "Envelope",
     "Fault",
+    "GAP",
+    "KINDS",
     "Ledger",
+    "MAX_ENTRY",
     "Note",
     "NoteSigner",
     "NoteVerifier",
+    "PROVENANCE",
     "PayloadVault",
     "PublicKey",
+    "REPORT",
+    "RUN_FIELD",
     "Resource",
+    "STATEMENT_TYPE",
     "SealedPayload",
     "SigningKey",
     "Statement",
+    "TEST_RESULT",
+    "TRUST_ROOT",
     "TrustRoot",
     "TrustedKey",
+    "VERDICT",
+    "VERDICT_FIELD",
     "VerificationReport",
     "check_disclosures",
     "consistency_proof",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, select
 
 from affidavit.lineage._findings import Faults
 from affidavit.lineage._index import derive_rows
-from affidavit.lineage._tables import INDEX_TABLES
+from affidavit.lineage.tables import INDEX_TABLES
 
 
 class IndexCheck:

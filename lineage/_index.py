@@ -12,7 +12,7 @@ from affidavit.lineage import _predicates as types
 from affidavit.lineage._envelope import Envelope
 from affidavit.lineage._records import parse_entry
 from affidavit.lineage._statement import Resource, Statement, resources, statement_id
-from affidavit.lineage._tables import (
+from affidavit.lineage.tables import (
     ACCESS,
     APPROVAL,
     ARTIFACT,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from affidavit.errors import LedgerCorruptError, LedgerError, NotFoundError
+from affidavit.errors import LedgerCorruptError, LedgerError, NotFoundError, SubjectKeyConflictError
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._index import derive_rows, insert_rows
 from affidavit.lineage._merkle import (
@@ -20,7 +20,7 @@ from affidavit.lineage._merkle import (
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._store import Store
-from affidavit.lineage._tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
 from affidavit.lineage._tiles import TileReader, extend_tiles
 
 MAX_ENTRY = 64 * 1024
@@ -224,7 +224,7 @@ class Ledger:
                     [{"subject": payload.subject, "wrapped": payload.wrapped_key}],
                 )
             elif bytes(known[0]) != payload.wrapped_key:
-                raise LedgerError(
+                raise SubjectKeyConflictError(
                     "Another process made a key for the same data subject at the same moment.",
                     hint="Seal the payload again with the key that is stored.",
                 )

@@ -115,6 +115,11 @@ class PayloadVault:
         derived = hmac.digest(self.master, b"affidavit subject pseudonym v1", "sha256")
         return hmac.digest(derived, subject.encode(), "sha256").hex()
 
+    def named_key(self, name: str) -> bytes:
+        """Return the secret key of a name, such as the one that pseudonyms are made with."""
+        derived = hmac.digest(self.master, b"affidavit named key v1", "sha256")
+        return hmac.digest(derived, name.encode(), "sha256")
+
     def seal(
         self, identifier: str, subject: str, fields: Mapping[str, Any], wrapped: bytes | None
     ) -> tuple[SealedPayload, list[str]]:

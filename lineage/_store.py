@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from affidavit.errors import LedgerCorruptError, LedgerError, LedgerUnavailableError
-from affidavit.lineage._tables import INDEX_TABLES, LEDGER_TABLES, SCHEMA_VERSION
+from affidavit.lineage.tables import INDEX_TABLES, LEDGER_TABLES, SCHEMA_VERSION
 
 APPLICATION_ID = 0x41464644
 """``AFFD``: the application id in the header of a SQLite store."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from affidavit.errors import LedgerCorruptError
 from affidavit.lineage._merkle import HASH_SIZE, CompactRange, node_hash
-from affidavit.lineage._tables import TILE
+from affidavit.lineage.tables import TILE
 
 WIDTH = 256
 HEIGHT = 8

@@ -15,7 +15,7 @@ from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._findings import Faults, VerificationReport
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._store import Store
-from affidavit.lineage._tables import CHECKPOINT, ENTRY, TILE
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, TILE
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""

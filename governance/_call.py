@@ -1,0 +1,168 @@
+"""Wraps a function of any kind so that something happens before it, after it and on failure.
+
+Functions, methods, coroutines, generators and asynchronous generators keep their kind, signature
+and name. A user's exception passes through unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Guard(Protocol):
+    """What goes on around one call."""
+
+    def begin(self, bound: inspect.BoundArguments) -> None:
+        """Decide whether the call may proceed, and replace its arguments where needed.
+
+        Raises an error where it may not: the function then never runs.
+        """
+
+    def active(self) -> AbstractContextManager[object]:
+        """Return a context in which the function's own code runs."""
+
+    def item(self, value: Any) -> Any:
+        """Return what a generator's caller gets in place of a value that it yields."""
+
+    def done(self, result: Any) -> Any:
+        """Return what the caller gets in place of the result."""
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the function raised."""
+
+
+def guarded(function: Callable[P, R], make: Callable[[], Guard]) -> Callable[P, R]:
+    """Return the function with a guard around each of its calls.
+
+    Args:
+        function: Any callable; a `staticmethod` or `classmethod` is wrapped inside its kind.
+        make: Makes the guard of one call.
+    """
+    if isinstance(function, staticmethod | classmethod):
+        inner = guarded(function.__func__, make)
+        return cast("Callable[P, R]", type(function)(inner))
+    signature = inspect.signature(function)
+    if inspect.isasyncgenfunction(function):
+        wrapper: Any = _async_generator(function, signature, make)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _generator(function, signature, make)
+    elif inspect.iscoroutinefunction(function):
+        wrapper = _coroutine(function, signature, make)
+    else:
+        wrapper = _plain(function, signature, make)
+    return cast("Callable[P, R]", functools.wraps(function)(wrapper))
+
+
+def _begin(
+    guard: Guard, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> inspect.BoundArguments:
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    guard.begin(bound)
+    return bound
+
+
+def _plain(
+    function: Callable[..., Any], signature: inspect.Signature, make: Callable[[], Guard]
+) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        guard = make()
+        bound = _begin(guard, signature, args, kwargs)
+        try:
+            with guard.active():
+                result = function(*bound.args, **bound.kwargs)
+        except BaseException as error:
+            guard.failed(error)
+            raise
+        return guard.done(result)
+
+    return call
+
+
+def _coroutine(
+    function: Callable[..., Any], signature: inspect.Signature, make: Callable[[], Guard]
+) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        guard = make()
+        bound = _begin(guard, signature, args, kwargs)
+        try:
+            with guard.active():
+                result = await function(*bound.args, **bound.kwargs)
+        except BaseException as error:
+            guard.failed(error)
+            raise
+        return guard.done(result)
+
+    return call
+
+
+def _generator(
+    function: Callable[..., Any], signature: inspect.Signature, make: Callable[[], Guard]
+) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        guard = make()
+        bound = _begin(guard, signature, args, kwargs)
+        inner = function(*bound.args, **bound.kwargs)
+        advance: Callable[[], Any] = functools.partial(next, inner)
+        try:
+            while True:
+                try:
+                    with guard.active():
+                        value = advance()
+                except StopIteration as stop:
+                    result = stop.value
+                    break
+                try:
+                    sent = yield guard.item(value)
+                except GeneratorExit:
+                    raise
+                except BaseException as thrown:  # noqa: BLE001  # PEP 380: throw() reaches the inner generator
+                    advance = functools.partial(inner.throw, thrown)
+                else:
+                    advance = functools.partial(inner.send, sent)
+        except BaseException as error:
+            inner.close()
+            guard.failed(error)
+            raise
+        return guard.done(result)
+
+    return call
+
+
+def _async_generator(
+    function: Callable[..., Any], signature: inspect.Signature, make: Callable[[], Guard]
+) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        guard = make()
+        bound = _begin(guard, signature, args, kwargs)
+        inner = function(*bound.args, **bound.kwargs)
+        advance: Callable[[], Any] = functools.partial(anext, inner)
+        try:
+            while True:
+                try:
+                    with guard.active():
+                        value = await advance()
+                except StopAsyncIteration:
+                    break
+                try:
+                    sent = yield guard.item(value)
+                except GeneratorExit:
+                    raise
+                except BaseException as thrown:  # noqa: BLE001  # PEP 525: athrow() reaches the inner generator
+                    advance = functools.partial(inner.athrow, thrown)
+                else:
+                    advance = functools.partial(inner.asend, sent)
+        except BaseException as error:
+            await inner.aclose()
+            guard.failed(error)
+            raise
+        guard.done(None)
+
+    return call

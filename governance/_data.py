@@ -1,0 +1,193 @@
+"""`@aff.data`: a governed read. Policy first, then the read, then its obligations on the frame."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, TypeVar
+
+from affidavit._call import guarded
+from affidavit._context import acting, current_run, present
+from affidavit._home import Home
+from affidavit._named_keys import NamedKeys
+from affidavit._policy import Question, Ruling, denied, enforce
+from affidavit._recording import record
+from affidavit._run import resource_of
+from affidavit._settings import Settings
+from affidavit.errors import FingerprintError, ObligationError
+from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint, timestamp
+from affidavit.policies import Decision, apply_obligations
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def data(
+    name: str,
+    *,
+    purpose: str = "",
+    columns: Mapping[str, list[str]] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Govern the reading of a dataset.
+
+    The policy is asked before the function runs and again, about the columns that came back,
+    before the caller sees them; its obligations are applied to the frame and checked on it. Source
+    and result are fingerprinted and signed into the ledger.
+
+    Args:
+        name: The dataset's name.
+        purpose: What it is read for.
+        columns: Tags of sensitive columns, such as ``{"sex": ["sensitive"]}``; added to those
+            declared in ``affidavit.toml``.
+
+    Returns:
+        A decorator for a function, method, coroutine or generator that returns or yields data
+        frames.
+
+    Raises:
+        PolicyDenied: (from the decorated function) the policy does not allow the read.
+        ObligationError: (likewise) an obligation could not be met.
+    """
+    declared = {column: list(tags) for column, tags in (columns or {}).items()}
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        return guarded(function, lambda: _DataGuard(name, purpose, declared, function))
+
+    return decorate
+
+
+class _DataGuard:
+    """One governed read."""
+
+    def __init__(
+        self, name: str, purpose: str, declared: Mapping[str, list[str]], function: Any
+    ) -> None:
+        self._name = name
+        self._purpose = purpose
+        self._declared = declared
+        self._function = function
+        self._settings: Settings
+        self._home: Home
+        self._yielded = False
+
+    def begin(self, bound: inspect.BoundArguments) -> None:
+        del bound
+        self._settings, self._home = present()
+        enforce(self._home, self._settings, self._question(self._tags()), run=_run_id())
+
+    def active(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+    def item(self, value: Any) -> Any:
+        self._yielded = True
+        return self._govern(value)
+
+    def done(self, result: Any) -> Any:
+        return result if self._yielded else self._govern(result)
+
+    def failed(self, error: BaseException) -> None:
+        if isinstance(error, GeneratorExit):
+            return
+        work = {"name": self._name, "outcome": "failed", "error": type(error).__qualname__}
+        statement = self._statement(Resource(f"dataset/{self._name}", _EMPTY, "empty-v1"), (), work)
+        record(self._home, self._settings, f"failed read of {self._name}", statement)
+
+    def _tags(self) -> dict[str, list[str]]:
+        found = self._settings.column_tags(self._name)
+        for column, tags in self._declared.items():
+            found[column] = sorted({*found.get(column, []), *tags})
+        return found
+
+    def _question(self, columns: Mapping[str, list[str]], digest: str = "") -> Question:
+        declared = self._settings.datasets.get(self._name, {})
+        return Question(
+            "affidavit/data_read",
+            "data.read",
+            "dataset",
+            self._name,
+            digest,
+            self._purpose,
+            tags=[str(tag) for tag in declared.get("tags", [])],
+            columns=columns,
+        )
+
+    def _govern(self, frame: Any) -> Any:
+        names = column_names(frame)
+        if names is None:
+            raise FingerprintError(
+                f"The reader of {self._name!r} returned a {type(frame).__name__}, not a data frame.",
+                hint="Return a pandas, Polars or Arrow frame, or record other things with aff.run.",
+            )
+        source = fingerprint(frame)
+        origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
+        tags = self._tags()
+        columns = {column: tags.get(column, []) for column in names}
+        question = self._question(columns, origin.digest)
+        ruling = enforce(self._home, self._settings, question, run=_run_id())
+        try:
+            governed, applied = apply_obligations(
+                frame, ruling.decision.obligations, keys=NamedKeys(self._home)
+            )
+        except ObligationError as error:
+            raise self._unmet(question, ruling, error) from error
+        result = resource_of(self._home, governed, self._name, known=False)
+        work = {
+            "outcome": "read",
+            "decision": ruling.id,
+            "obligations": [item.to_dict() for item in applied],
+        }
+        # The untouched source is named only where it differs: its digest would be a second name
+        # for the same content.
+        inputs = (origin,) if origin.digest != result.digest else ()
+        record(
+            self._home,
+            self._settings,
+            f"read of {self._name}",
+            self._statement(result, inputs, work),
+        )
+        work_run = current_run.get()
+        if work_run is not None:
+            work_run.use(governed, self._name)
+        return governed
+
+    def _unmet(self, question: Question, ruling: Ruling, error: ObligationError) -> Exception:
+        decision = Decision.denied(
+            question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
+        )
+        return denied(question, Ruling(ruling.id, decision), acting(self._settings))
+
+    def _statement(
+        self, subject: Resource, inputs: tuple[Resource, ...], work: Mapping[str, Any]
+    ) -> Statement:
+        predicate = {
+            "name": self._name,
+            "actor": acting(self._settings),
+            "time": timestamp(),
+            "purpose": self._purpose,
+            "code": code_facts(self._function),
+            "run": _run_id(),
+            "inputs": [item.to_json() for item in inputs],
+            **work,
+        }
+        return Statement((subject,), DATASET, predicate)
+
+
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""SHA-256 of nothing: the subject of a read that gave nothing."""
+
+
+def column_names(frame: Any) -> list[str] | None:
+    """Return the column names of a data frame of any library, or None where it is none."""
+    names = getattr(frame, "column_names", None)
+    if names is None:
+        names = getattr(frame, "columns", None)
+    if names is None or callable(names):
+        return None
+    return [str(name) for name in names]
+
+
+def _run_id() -> str:
+    work = current_run.get()
+    return work.id if work is not None else ""

@@ -1,0 +1,74 @@
+"""One statement, checked on its own: its place in the log, its signature, and the key's role."""
+
+from __future__ import annotations
+
+from affidavit._home import Home
+from affidavit.errors import EnvelopeError, VerificationError
+from affidavit.lineage import (
+    TRUST_ROOT,
+    Envelope,
+    PublicKey,
+    Statement,
+    TrustRoot,
+    leaf_hash,
+    open_checkpoint,
+    parse_entry,
+    role_for,
+    verify_inclusion,
+)
+
+
+def verified_statement(home: Home, index: int) -> Statement:
+    """Return a statement that the newest checkpoint covers and a trusted key has signed.
+
+    Args:
+        home: Whose ledger it is in.
+        index: Its log index.
+
+    Raises:
+        VerificationError: Its bytes, its place, its signature or the key's role do not hold.
+    """
+    envelope, statement = _included(home, index)
+    try:
+        if statement.predicate_type == TRUST_ROOT:
+            _check_root(home, envelope)
+        else:
+            keys = _root_before(home, index).find(role_for(statement))
+            envelope.verify(keys.get)
+    except EnvelopeError as error:
+        raise EnvelopeError(f"Entry {index}: {error.message}", index=index) from error
+    return statement
+
+
+def _included(home: Home, index: int) -> tuple[Envelope, Statement]:
+    body = home.ledger.entry(index)
+    note, path = home.ledger.inclusion(index)
+    checkpoint = open_checkpoint(note, home.verifier)
+    try:
+        verify_inclusion(index, checkpoint.size, leaf_hash(body), path, checkpoint.root)
+    except VerificationError as error:
+        raise VerificationError(
+            f"Entry {index} is not the one that was logged.",
+            hint="Run `affidavit verify`.",
+            index=index,
+        ) from error
+    parsed = parse_entry(body)
+    if isinstance(parsed, dict):
+        raise VerificationError(f"Entry {index} is a record, not a statement.", index=index)
+    return parsed
+
+
+def _root_before(home: Home, index: int) -> TrustRoot:
+    from affidavit._read import Reader
+
+    at = Reader(home).newest("trust-root", before=index)
+    if at is None:
+        raise EnvelopeError("No trust root is in force there.", index=index)
+    envelope, statement = _included(home, at)
+    _check_root(home, envelope)
+    return TrustRoot.parse(statement)
+
+
+def _check_root(home: Home, envelope: Envelope) -> None:
+    pinned = PublicKey(home.verifier.public)
+    envelope.verify({pinned.keyid: pinned}.get)

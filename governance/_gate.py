@@ -1,0 +1,260 @@
+"""The gate: signed evidence in, a signed verdict out.
+
+Exit codes: 0 allowed, 1 denied, 2 usage, 3 the policy engine could not decide, 4 evidence that
+cannot be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit._context import acting
+from affidavit._evidence import verified_statement
+from affidavit._home import Home
+from affidavit._models import resolve
+from affidavit._policy import Question, rule
+from affidavit._read import Reader
+from affidavit._recording import record
+from affidavit._settings import Settings
+from affidavit._verify_home import verify_home
+from affidavit.errors import ConfigurationError, VerificationError
+from affidavit.lineage import (
+    EVALUATION_FIELD,
+    RUN_FIELD,
+    VERDICT,
+    VERDICT_FIELD,
+    Fault,
+    Resource,
+    Statement,
+    timestamp,
+)
+from affidavit.policies import Decision
+
+STAGES = ("promote",)
+EXIT_ALLOWED, EXIT_DENIED, EXIT_USAGE, EXIT_ENGINE, EXIT_EVIDENCE = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What the gate decided.
+
+    Args:
+        name: The system.
+        stage: The stage.
+        digest: The model's digest; empty where there is none.
+        exit_code: What the process ends with.
+        decision: The policy's decision; None where none could be asked for.
+        decision_id: Its id in the ledger.
+        evidence: The evidence documents that the policy saw.
+        faults: What could not be verified.
+    """
+
+    name: str
+    stage: str
+    digest: str
+    exit_code: int
+    decision: Decision | None
+    decision_id: str
+    evidence: Mapping[str, Any]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the model may pass."""
+        return self.exit_code == EXIT_ALLOWED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result, JSON-safe."""
+        decision = self.decision.to_dict() if self.decision else None
+        return {
+            "ok": self.allowed,
+            "name": self.name,
+            "stage": self.stage,
+            "digest": self.digest,
+            "exit_code": self.exit_code,
+            "decision_id": self.decision_id,
+            "decision": decision,
+            "evidence": dict(self.evidence),
+            "errors": [fault.to_dict() for fault in self.faults],
+        }
+
+
+def gate(
+    home: Home,
+    settings: Settings,
+    reference: str,
+    *,
+    stage: str = "promote",
+    effective_time: str = "",
+) -> GateResult:
+    """Decide whether a model may pass a stage, from evidence that verifies, and sign the verdict.
+
+    Args:
+        home: Whose ledger holds the evidence.
+        settings: Which policy engine decides, on which data.
+        reference: The model; the newest of the system where only a name is given.
+        stage: The stage; ``promote`` is the one there is.
+        effective_time: Decide as at this moment (RFC 3339, UTC); now by default.
+
+    Raises:
+        ConfigurationError: The stage is unknown.
+        NotFoundError: There is no such model.
+        LedgerError: The verdict cannot be recorded.
+    """
+    if stage not in STAGES:
+        raise ConfigurationError(f"The stage {stage!r} is unknown.", hint="There is: promote.")
+    found = resolve(home, reference)
+    report = verify_home(home)
+    if not report.ok:
+        return GateResult(
+            found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, report.errors
+        )
+    try:
+        evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
+    except VerificationError as error:
+        fault = Fault("evidence-invalid", f"entry {error.index}", error.message, error.index)
+        return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
+    question = Question(
+        "affidavit/promote",
+        "model.promote",
+        "model",
+        found.name,
+        found.digest,
+        str(settings.systems.get(found.name, {}).get("purpose", "")),
+        tags=_tier(settings, found.name),
+        extra={"evidence": evidence, "declared": {"sensitive": sensitive}},
+    )
+    ruling = rule(home, settings, question, time=effective_time)
+    decision = ruling.decision
+    broken = any(f.rule.startswith(("engine.", "input.")) for f in decision.deny)
+    code = EXIT_ALLOWED if decision.allow else EXIT_ENGINE if broken else EXIT_DENIED
+    statement = _verdict(settings, found.name, found.digest, stage, decision, ruling.id, entries)
+    record(home, settings, f"verdict on {found.name}", statement)
+    return GateResult(found.name, stage, found.digest, code, decision, ruling.id, evidence)
+
+
+def collect_evidence(
+    home: Home, digest: str, run_entry: int
+) -> tuple[dict[str, Any], list[str], list[int]]:
+    """Return the evidence about a model, each statement of it verified.
+
+    Args:
+        home: Whose ledger it is in.
+        digest: The model file's digest.
+        run_entry: The log index of the run that made it.
+
+    Returns:
+        The evidence document for the policy, the sensitive features that the training declared, and
+        the log indexes that it was read from.
+
+    Raises:
+        VerificationError: A statement does not hold.
+    """
+    reader = Reader(home)
+    run = verified_statement(home, run_entry)
+    details = run.predicate["runDetails"]["metadata"]
+    external = run.predicate["buildDefinition"]["externalParameters"]
+    entries = [run_entry]
+    evaluations, fairness, explanations, approvals = [], [], [], []
+    for index in reader.evidence(digest, "evaluation"):
+        entries.append(index)
+        ours = verified_statement(home, index).predicate[EVALUATION_FIELD]
+        evaluations.append({"verified": True, "time": ours["time"], "metrics": ours["metrics"]})
+        fairness.extend(_fairness(ours))
+    for index in reader.evidence(digest, "explanation"):
+        entries.append(index)
+        predicate = verified_statement(home, index).predicate
+        summary = predicate["summary"]
+        explanations.append(
+            {
+                "verified": True,
+                "time": predicate["time"],
+                "residual_max": summary["residual_max"],
+                "tolerance": summary["tolerance"],
+            }
+        )
+    for index in reader.evidence(digest, "approval"):
+        entries.append(index)
+        predicate = verified_statement(home, index).predicate
+        approvals.append(
+            {"verified": True, "approver": predicate["actor"], "time": predicate["time"]}
+        )
+    document = {
+        "provenance": {
+            "verified": True,
+            "time": details["finishedOn"],
+            "trainer": run.predicate[RUN_FIELD]["actor"],
+        },
+        "evaluations": evaluations,
+        "fairness": fairness,
+        "explanations": explanations,
+        "approvals": approvals,
+    }
+    return document, [str(name) for name in external.get("sensitive", [])], entries
+
+
+def _fairness(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from affidavit.explain import FairnessResult
+
+    if not ours.get("fairness"):
+        return []
+    # Recomputed from the signed counts: a figure in the statement is not taken on trust.
+    result = FairnessResult.from_dict(ours["fairness"])
+    return [
+        {
+            "verified": True,
+            "time": ours["time"],
+            "features": list(row.feature),
+            "demographic_parity_ratio": row.value,
+            "lower": row.lower,
+            "upper": row.upper,
+            "assessment": row.assessment,
+            "min_n": row.min_n,
+        }
+        for row in result.four_fifths()
+    ]
+
+
+def _verdict(
+    settings: Settings,
+    name: str,
+    digest: str,
+    stage: str,
+    decision: Decision,
+    decision_id: str,
+    entries: list[int],
+) -> Statement:
+    from affidavit import __version__
+
+    passed = decision.allow
+    bundle = decision.bundle_digest.removeprefix("sha256:")
+    predicate: dict[str, Any] = {
+        "verifier": {"id": "urn:affidavit:gate", "version": {"affidavit": __version__}},
+        "timeVerified": timestamp(),
+        "resourceUri": f"urn:affidavit:model:{name}",
+        "policy": {"uri": f"urn:affidavit:policy:{decision.entrypoint}"},
+        "inputAttestations": [],
+        "verificationResult": "PASSED" if passed else "FAILED",
+        "verifiedLevels": [f"AFFIDAVIT_{stage.upper()}"] if passed else [],
+        VERDICT_FIELD: {
+            "name": name,
+            "stage": stage,
+            "actor": acting(settings),
+            "decision": decision_id,
+            "entries": entries,
+            "deny": decision.to_dict()["deny"],
+            "warn": decision.to_dict()["warn"],
+        },
+    }
+    if bundle:
+        predicate["policy"]["digest"] = {"sha256": bundle}
+    return Statement(
+        (Resource(f"{name}.pickle", digest.removeprefix("sha256:")),), VERDICT, predicate
+    )
+
+
+def _tier(settings: Settings, name: str) -> list[str]:
+    tier = settings.systems.get(name, {}).get("tier", "")
+    return [f"tier:{tier}"] if tier else []

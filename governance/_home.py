@@ -1,0 +1,261 @@
+"""The Affidavit home: one folder with the ledger, the keys and the artifacts.
+
+```
+.affidavit/
+├── ledger.db            the store
+├── log.pub              the log's verifier key: give a copy to whoever audits
+├── keys/                mode 0700: log.pem, recorder.pem, master.key and approvers' keys, 0600
+└── artifacts/           model files, explanation values and backgrounds, by digest
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from affidavit._artifacts import ArtifactStore
+from affidavit.errors import (
+    ConfigurationError,
+    KeyFileError,
+    LedgerUnavailableError,
+    NotInitialisedError,
+)
+from affidavit.lineage import (
+    Ledger,
+    NoteSigner,
+    NoteVerifier,
+    PayloadVault,
+    SealedPayload,
+    SigningKey,
+    Statement,
+    TrustedKey,
+    TrustRoot,
+    parse_entry,
+    read_key,
+    read_secret,
+    timestamp,
+    write_key,
+    write_secret,
+)
+
+
+class Home:
+    """An open home.
+
+    Args:
+        folder: Where it is.
+
+    Raises:
+        NotInitialisedError: There is none.
+        KeyFileError: The log's public key is missing or malformed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.artifacts = ArtifactStore(folder / "artifacts")
+        if not self.database.exists():
+            raise NotInitialisedError(
+                f"There is no Affidavit home at {folder}.",
+                hint="Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
+            )
+
+    @property
+    def database(self) -> Path:
+        """The store's file."""
+        return self.folder / "ledger.db"
+
+    @cached_property
+    def verifier(self) -> NoteVerifier:
+        """The log's public key."""
+        path = self.folder / "log.pub"
+        try:
+            return NoteVerifier.parse(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyFileError(
+                f"The log's public key {path} cannot be read.",
+                hint="Restore it from a copy; every auditor should have one.",
+            ) from error
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, opened for writing where the log's private key is at hand."""
+        signer = None
+        if (self.folder / "keys" / "log.pem").exists():
+            signer = NoteSigner(self.verifier.name, self._key("log").private)
+        return Ledger(self.database, self.verifier, signer=signer)
+
+    @cached_property
+    def recorder(self) -> SigningKey:
+        """The key that signs what the hooks record."""
+        return self._key("recorder")
+
+    @cached_property
+    def vault(self) -> PayloadVault:
+        """What seals and opens personal data."""
+        return PayloadVault(read_secret(self.folder / "keys" / "master.key"))
+
+    def record(self, *entries: Statement | bytes, payloads: Sequence[SealedPayload] = ()) -> int:
+        """Append statements, signed by the recorder, and records, under one checkpoint.
+
+        Returns:
+            The log index of the first.
+        """
+        bodies = [
+            entry if isinstance(entry, bytes) else entry.sign(self.recorder).to_bytes()
+            for entry in entries
+        ]
+        return self.ledger.append(bodies, payloads)[0]
+
+    def trust_root(self) -> TrustRoot:
+        """Return the keys in force now, as the newest trust-root statement lists them."""
+        from affidavit._read import Reader
+
+        index = Reader(self).newest("trust-root")
+        if index is None:
+            raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
+        parsed = parse_entry(self.ledger.entry(index))
+        if isinstance(parsed, dict):
+            raise KeyFileError("The trust root is not a statement.", hint="Run `affidavit verify`.")
+        return TrustRoot.parse(parsed[1])
+
+    def enrol(self, identity: str, role: str, *, actor: str) -> SigningKey:
+        """Make a key for a person and put it into the trust root.
+
+        Args:
+            identity: Whose key it is.
+            role: ``approver`` or ``recorder``.
+            actor: Who enrols it.
+
+        Returns:
+            The new key, which is kept in ``keys/`` too.
+
+        Raises:
+            KeyFileError: The person has a key of that role already.
+        """
+        root = self.trust_root()
+        for key in root.keys.values():
+            if key.identity == identity and role in key.roles:
+                raise KeyFileError(f"{identity!r} is enrolled as {role} already.")
+        key = SigningKey.generate()
+        path = self.person_key(identity, role)
+        write_key(path, key, passphrase=os.environ.get("AFFIDAVIT_KEY_PASSPHRASE"))
+        try:
+            trusted = TrustedKey(identity, key.public, frozenset({role}))
+            statement = root.with_key(trusted).statement(
+                actor=actor, time=timestamp(), note=f"enrolled {identity} as {role}"
+            )
+            self.ledger.append([statement.sign(self._key("log")).to_bytes()])
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return key
+
+    def person_key(self, identity: str, role: str) -> Path:
+        """Return where a person's private key is kept."""
+        if not identity or any(not (ch.isalnum() or ch in "-_.@") for ch in identity):
+            raise ConfigurationError(
+                f"{identity!r} cannot name a person.",
+                hint="Use letters, digits and - _ . @, such as an e-mail address.",
+            )
+        return self.folder / "keys" / f"{role}-{identity}.pem"
+
+    def _key(self, name: str) -> SigningKey:
+        return read_key(
+            self.folder / "keys" / f"{name}.pem",
+            passphrase=os.environ.get("AFFIDAVIT_KEY_PASSPHRASE"),
+        )
+
+    def close(self) -> None:
+        """Close the store."""
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+
+def create_home(folder: Path, *, actor: str, origin: str = "") -> tuple[Home, bool]:
+    """Make a home, or open the one that is there.
+
+    It is made beside its place and renamed into it, so that of two processes one wins and the
+    other finds the winner's, and nothing half-made stays.
+
+    Args:
+        folder: Where it goes.
+        actor: Who makes it, as recorded.
+        origin: The log's name; by default a random one.
+
+    Returns:
+        The home, and whether it was made now.
+
+    Raises:
+        ConfigurationError: Something else is in its place.
+        LedgerUnavailableError: It cannot be written there.
+    """
+    if (folder / "ledger.db").exists():
+        return Home(folder), False
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.new-"))
+    except OSError as error:
+        raise LedgerUnavailableError(
+            f"A home cannot be made at {folder}: {error.strerror}.",
+            hint="Name a folder that this user can write in AFFIDAVIT_HOME.",
+        ) from error
+    try:
+        _fill(fresh, actor, origin or f"affidavit.local/{secrets.token_hex(8)}")
+        fresh.rename(folder)
+    except OSError as error:
+        if (folder / "ledger.db").exists():
+            return Home(folder), False
+        raise ConfigurationError(
+            f"A home cannot be made at {folder}: {error.strerror}.",
+            hint="Free space, or name an empty or new folder in AFFIDAVIT_HOME.",
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return Home(folder), True
+
+
+def _fill(folder: Path, actor: str, origin: str) -> None:
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700)
+    (folder / "artifacts").mkdir(mode=0o700)
+    passphrase = os.environ.get("AFFIDAVIT_KEY_PASSPHRASE")
+    log, recorder = SigningKey.generate(), SigningKey.generate()
+    signer = NoteSigner(origin, log.private)
+    write_key(keys / "log.pem", log, passphrase=passphrase)
+    write_key(keys / "recorder.pem", recorder, passphrase=passphrase)
+    write_secret(keys / "master.key", secrets.token_bytes(32))
+    (folder / "log.pub").write_text(f"{signer.verifier}\n", "utf-8")
+    root = (
+        TrustRoot(origin)
+        .with_key(TrustedKey("log", log.public, frozenset({"log"})))
+        .with_key(TrustedKey("recorder", recorder.public, frozenset({"recorder"})))
+    )
+    statement = root.statement(actor=actor, time=timestamp(), note="created")
+    ledger = Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True)
+    with contextlib.closing(ledger):
+        ledger.append([statement.sign(log).to_bytes()])
+
+
+_homes: dict[Path, Home] = {}
+_homes_lock = threading.Lock()
+
+
+def open_home(folder: Path) -> Home:
+    """Return the home at a folder, opened once per process.
+
+    Raises:
+        NotInitialisedError: There is none.
+    """
+    with _homes_lock:
+        home = _homes.get(folder)
+        if home is None or not home.database.exists():
+            home = _homes[folder] = Home(folder)
+        return home

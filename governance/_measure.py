@@ -1,0 +1,274 @@
+"""Signed measurements of a model: `aff.evaluate` and `aff.explain_model`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit._context import acting, current_run, present
+from affidavit._data import column_names
+from affidavit._home import Home
+from affidavit._recording import record
+from affidavit._run import resource_of
+from affidavit.errors import FairnessError, MissingDependencyError
+from affidavit.explain import Explanation, FairnessResult, explain_model, measure_fairness
+from affidavit.lineage import (
+    EVALUATION_FIELD,
+    EXPLANATION,
+    TEST_RESULT,
+    Resource,
+    Statement,
+    fingerprint,
+    timestamp,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model measured on labelled data.
+
+    Args:
+        metrics: Figures by name.
+        fairness: Rates and disparities by group; None where none were asked for.
+    """
+
+    metrics: dict[str, float]
+    fairness: FairnessResult | None
+
+
+def evaluate(
+    name: str,
+    model: Any,
+    X: Any,  # noqa: N803  # the field's name for a design matrix
+    y: Any,
+    *,
+    sensitive: Sequence[str] | Any = (),
+    positive: Any = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure a model's performance and fairness on labelled data and sign the result.
+
+    Args:
+        name: The system's name.
+        model: A fitted model with ``predict``; ``predict_proba`` is used where it has it.
+        X: Features, shape (n_samples, n_features), as the model takes them.
+        y: Labels, shape (n_samples,).
+        sensitive: Names of columns of ``X``, or a frame of sensitive features with one row a sample.
+        positive: The label that counts as the positive outcome; the last class by default.
+        seed: Seeds the resampling of the intervals.
+
+    Returns:
+        The metrics and, for a binary classifier with sensitive features, the fairness result.
+
+    Raises:
+        FairnessError: The inputs do not fit each other.
+        NotInitialisedError: There is no Affidavit home.
+    """
+    settings, home = present()
+    predicted, scores, chosen = _predict(model, X, positive)
+    metrics = _metrics(y, predicted, scores, chosen, getattr(model, "classes_", None))
+    fairness = None
+    names: list[str] = []
+    if not isinstance(sensitive, Sequence) or len(sensitive) > 0:
+        if chosen is None:
+            raise FairnessError(
+                "Fairness is measured for binary classifiers.",
+                hint="Leave `sensitive` out, or name the `positive` label.",
+            )
+        groups = _groups(X, sensitive)
+        names = list(groups)
+        fairness = measure_fairness(
+            _equals(y, chosen), _equals(predicted, chosen), groups, y_score=scores, seed=seed
+        )
+    data = resource_of(home, X, f"{name} evaluation data")
+    labels = fingerprint(_array(y)).digest
+    predicate: dict[str, Any] = {
+        "result": "PASSED",
+        "configuration": [
+            data.to_json(),
+            Resource("labels", labels.value, labels.recipe).to_json(),
+        ],
+        EVALUATION_FIELD: {
+            "name": name,
+            "actor": acting(settings),
+            "time": timestamp(),
+            "run": _run_id(),
+            "n": len(_array(y)),
+            "positive": str(chosen) if chosen is not None else "",
+            "metrics": metrics,
+            "sensitive": names,
+            "fairness": fairness.to_dict() if fairness is not None else None,
+        },
+    }
+    statement = Statement(_subjects(home, name, model), TEST_RESULT, predicate)
+    record(home, settings, f"evaluation of {name}", statement)
+    return Evaluation(metrics, fairness)
+
+
+def explain(
+    name: str,
+    model: Any,
+    X: Any,  # noqa: N803  # the field's name for a design matrix
+    *,
+    background: Any = None,
+    seed: int = 0,
+) -> Explanation:
+    """Compute SHAP values of a model's outputs, check that they add up, and sign them.
+
+    Args:
+        name: The system's name.
+        model: A fitted model or pipeline.
+        X: The rows to explain, shape (n_samples, n_features).
+        background: Rows that stand for the average case, kept so that served decisions can be
+            explained later; by default the first rows of ``X``.
+        seed: Seeds whatever is sampled.
+
+    Returns:
+        The explanation, in the columns of ``X``.
+
+    Raises:
+        ExplanationError: The model cannot be explained, or the values do not add up.
+        NotInitialisedError: There is no Affidavit home.
+    """
+    settings, home = present()
+    base = background if background is not None else X
+    result = explain_model(model, X, background=base, seed=seed)
+    data = resource_of(home, X, f"{name} explained data")
+    values = _keep(home, f"{name} explanation values", result.to_arrow())
+    kept = _keep(home, f"{name} background", _arrow(base, limit=1000))
+    predicate = {
+        "name": name,
+        "actor": acting(settings),
+        "time": timestamp(),
+        "outcome": "additive",
+        "run": _run_id(),
+        "seed": seed,
+        "summary": result.summary(),
+        "mean_absolute": result.mean_absolute(),
+        "inputs": [data.to_json(), kept.to_json()],
+        "outputs": [values.to_json()],
+        "background": kept.digest,
+    }
+    record(
+        home,
+        settings,
+        f"explanation of {name}",
+        Statement(_subjects(home, name, model), EXPLANATION, predicate),
+    )
+    return result
+
+
+def _subjects(home: Home, name: str, model: Any) -> tuple[Resource, ...]:
+    from affidavit._read import Reader
+
+    state = fingerprint(model).digest
+    found = Reader(home).model_of_state(str(state))
+    named = Resource(name, state.value, state.recipe)
+    if found is None:
+        return (named,)
+    return (Resource(found[1], found[0].removeprefix("sha256:")), named)
+
+
+def _predict(model: Any, X: Any, positive: Any) -> tuple[Any, Any, Any]:  # noqa: N803
+    predicted = _array(model.predict(X))
+    classes = list(getattr(model, "classes_", ()))
+    if not classes:
+        return predicted, None, positive
+    if len(classes) > 2 and positive is None:
+        return predicted, None, None
+    chosen = classes[-1] if positive is None else positive
+    matches = [number for number, label in enumerate(classes) if label == chosen]
+    if not matches:
+        raise FairnessError(
+            f"The positive label {chosen!r} is not among the model's classes {classes}."
+        )
+    scores = None
+    if hasattr(model, "predict_proba"):
+        scores = model.predict_proba(X)[:, matches[0]]
+    return predicted, scores, chosen
+
+
+def _metrics(y: Any, predicted: Any, scores: Any, positive: Any, classes: Any) -> dict[str, float]:
+    from sklearn import metrics as sk
+
+    truth = _array(y)
+    if len(truth) != len(predicted):
+        raise FairnessError(f"There are {len(truth)} labels for {len(predicted)} predictions.")
+    if classes is None:
+        return {
+            "r2": float(sk.r2_score(truth, predicted)),
+            "mean_absolute_error": float(sk.mean_absolute_error(truth, predicted)),
+            "root_mean_squared_error": float(sk.root_mean_squared_error(truth, predicted)),
+        }
+    found = {
+        "accuracy": float(sk.accuracy_score(truth, predicted)),
+        "balanced_accuracy": float(sk.balanced_accuracy_score(truth, predicted)),
+    }
+    if positive is None:
+        found["f1_macro"] = float(sk.f1_score(truth, predicted, average="macro"))
+        return found
+    actual, guess = truth == positive, predicted == positive
+    found["precision"] = float(sk.precision_score(actual, guess, zero_division=0.0))
+    found["recall"] = float(sk.recall_score(actual, guess, zero_division=0.0))
+    found["f1"] = float(sk.f1_score(actual, guess, zero_division=0.0))
+    if scores is not None:
+        found["brier_score"] = float(sk.brier_score_loss(actual, scores))
+        if 0 < int(actual.sum()) < len(actual):
+            found["roc_auc"] = float(sk.roc_auc_score(actual, scores))
+    return found
+
+
+def _groups(X: Any, sensitive: Any) -> dict[str, Any]:  # noqa: N803
+    if column_names(sensitive) is not None:
+        return {name: sensitive[name] for name in column_names(sensitive) or ()}
+    if isinstance(sensitive, str):
+        sensitive = [sensitive]
+    known = column_names(X)
+    missing = [name for name in sensitive if known is None or name not in known]
+    if missing:
+        raise FairnessError(
+            f"The sensitive column {missing[0]!r} is not in the data.",
+            hint="Give a frame of sensitive features where they are not among the features.",
+        )
+    return {name: X[name] for name in sensitive}
+
+
+def _keep(home: Home, name: str, table: Any) -> Resource:
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    content = sink.getvalue()
+    note = {"rows": table.num_rows, "format": "parquet"}
+    return Resource(name, home.artifacts.put(content), "file-bytes-v1", note)
+
+
+def _arrow(frame: Any, *, limit: int) -> Any:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingDependencyError("pyarrow", "frames") from error
+    head = frame[:limit]
+    if isinstance(head, pa.Table):
+        return head
+    if hasattr(head, "__arrow_c_stream__"):
+        return pa.table(head)
+    matrix = _array(head)
+    return pa.table({f"x{n}": matrix[:, n] for n in range(matrix.shape[1])})
+
+
+def _array(values: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(values)
+
+
+def _equals(values: Any, label: Any) -> Any:
+    return (_array(values) == label).astype("int8")
+
+
+def _run_id() -> str:
+    work = current_run.get()
+    return work.id if work is not None else ""

@@ -1,0 +1,24 @@
+"""What a reference to a model was resolved to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model that a reference was resolved to.
+
+    Args:
+        name: The system's name.
+        version: ``production``, ``latest`` or a digest.
+        digest: The model file's digest, ``sha256:…``.
+        entry: The log index of the run that made it.
+        promoted: Whether it passed the promotion gate.
+    """
+
+    name: str
+    version: str
+    digest: str
+    entry: int
+    promoted: bool

@@ -1,0 +1,128 @@
+"""Models kept in the artifact store, found by reference, and loaded only when everything holds.
+
+A reference is ``name@production`` (the newest model that passed the promotion gate), ``name@latest``
+or ``name`` (the newest completed run's), or ``name@sha256:…``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+from affidavit._context import present
+from affidavit._home import Home
+from affidavit._model_reference import ModelReference
+from affidavit._policy import Question, enforce
+from affidavit._settings import Settings
+from affidavit.errors import FingerprintError, NotFoundError, VerificationError
+from affidavit.lineage import Resource, fingerprint
+
+MODEL_RECIPE = "file-bytes-v1"
+
+
+def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
+    """Keep a fitted model and return it as subjects: its file, and the state of the estimator.
+
+    A model that cannot be pickled is recorded by its state alone, with a warning: the work that
+    made it is not lost, but it cannot be served from here.
+
+    Raises:
+        FingerprintError: It can neither be pickled nor digested.
+    """
+    found: list[Resource] = []
+    problem: Exception | None = None
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    try:
+        content = pickle.dumps(model, protocol=5)
+    except Exception as error:  # noqa: BLE001  # a class may raise anything from its own pickling
+        problem = error
+    else:
+        digest = home.artifacts.put(content)
+        note = {"class": kind, "bytes": len(content)}
+        found.append(Resource(f"{name}.pickle", digest, MODEL_RECIPE, note))
+    try:
+        state = fingerprint(model).digest
+        found.append(Resource(name, state.value, state.recipe, {"class": kind}))
+    except FingerprintError as error:
+        problem = problem or error
+    if not found:
+        raise FingerprintError(
+            f"A {kind} can neither be pickled nor digested: {problem}.",
+            hint="Save it to a file and record that with run.produce(Path(…)).",
+        )
+    if problem is not None and len(found) == 1:
+        warnings.warn(f"Recorded in part: {kind}: {problem}", stacklevel=4)
+    return tuple(found)
+
+
+def resolve(home: Home, reference: str) -> ModelReference:
+    """Return the model that a reference names.
+
+    Raises:
+        NotFoundError: There is no such model.
+    """
+    from affidavit._read import Reader
+
+    name, _, version = reference.partition("@")
+    return Reader(home).model(name, version or "latest")
+
+
+def load(reference: str, *, purpose: str = "") -> Any:
+    """Load a recorded model, after its provenance, digest and policy were checked.
+
+    Args:
+        reference: ``name@production``, ``name@latest``, ``name`` or ``name@sha256:…``.
+        purpose: What it is loaded for, told to the policy.
+
+    Returns:
+        The model.
+
+    Raises:
+        NotFoundError: There is no such model.
+        VerificationError: Its provenance or its bytes do not hold.
+        PolicyDenied: The policy does not allow it.
+    """
+    settings, home = present()
+    return load_resolved(home, settings, resolve(home, reference), purpose)
+
+
+def load_resolved(home: Home, settings: Settings, found: ModelReference, purpose: str) -> Any:
+    """Load a model that was resolved; see `load`."""
+    from affidavit._evidence import verified_statement
+
+    statement = verified_statement(home, found.entry)
+    if found.digest not in {subject.digest for subject in statement.subjects}:
+        raise VerificationError(
+            f"The run at entry {found.entry} did not make {found.digest}.",
+            hint="Run `affidavit verify`: the index may have been edited.",
+            index=found.entry,
+        )
+    question = Question(
+        "affidavit/load",
+        "model.load",
+        "model",
+        found.name,
+        found.digest,
+        purpose,
+        tags=["promoted"] if found.promoted else [],
+    )
+    enforce(home, settings, question)
+    return unpickle(home, found.digest)
+
+
+def unpickle(home: Home, digest: str) -> Any:
+    """Return the model in a kept file whose digest was just checked.
+
+    Raises:
+        NotFoundError: The file is not kept here.
+        VerificationError: It was changed.
+    """
+    content = home.artifacts.get(digest)
+    try:
+        return pickle.loads(content)  # noqa: S301  # the bytes are the ones that the log names
+    except Exception as error:
+        raise NotFoundError(
+            f"The model {digest} cannot be loaded here: {error}.",
+            hint="Install the library versions that its run recorded: `affidavit show DIGEST`.",
+        ) from error

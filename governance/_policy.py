@@ -1,0 +1,169 @@
+"""Policy decisions around a call: the question put, the answer recorded, and then enforced."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit._context import acting
+from affidavit._home import Home
+from affidavit._recording import record
+from affidavit._settings import Settings
+from affidavit.errors import ConfigurationError, PolicyDenied
+from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
+from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy is asked.
+
+    Args:
+        entrypoint: The policy, such as ``affidavit/data_read``.
+        action: What is to be done, such as ``data.read``.
+        kind: What it is done to: ``dataset``, ``model`` or ``record``.
+        name: Its name.
+        digest: Its digest, where it is known.
+        purpose: What for.
+        tags: The tags of the resource.
+        columns: The columns concerned, with their tags.
+        extra: Further members of the input, such as evidence.
+    """
+
+    entrypoint: str
+    action: str
+    kind: str
+    name: str
+    digest: str = ""
+    purpose: str = ""
+    tags: Sequence[str] = ()
+    columns: Mapping[str, Sequence[str]] | None = None
+    extra: Mapping[str, Any] | None = None
+
+    def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
+        """Return the input document."""
+        return {
+            "action": self.action,
+            "actor": {"id": acting(settings), "roles": []},
+            "purpose": self.purpose,
+            "resource": {
+                "kind": self.kind,
+                "name": self.name,
+                "digest": self.digest,
+                "tags": list(self.tags),
+            },
+            "columns": [
+                {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
+            ],
+            "environment": settings.environment,
+            "time": time,
+            "request_id": request,
+            **(self.extra or {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A decision that is in the ledger.
+
+    Args:
+        id: The decision's id.
+        decision: What was decided.
+    """
+
+    id: str
+    decision: Decision
+
+
+def rule(
+    home: Home, settings: Settings, question: Question, *, run: str = "", time: str = ""
+) -> Ruling:
+    """Put a question, record the answer, and return it, whatever it is.
+
+    Args:
+        home: Where the answer is recorded.
+        settings: Which engine decides, and on which data.
+        question: What is asked.
+        run: The run that asks.
+        time: The moment that the policy decides for; now by default.
+
+    Raises:
+        LedgerError: The answer cannot be recorded, so it must not be acted on.
+    """
+    identifier, now = new_id(), timestamp()
+    document = question.document(settings, time=time or now, request=identifier)
+    decision = engine_for(settings).decide(question.entrypoint, document)
+    fields = {
+        "id": identifier,
+        "time": now,
+        "entrypoint": question.entrypoint,
+        "resource": question.name,
+        "actor": document["actor"]["id"],
+        "allow": decision.allow,
+        "mode": settings.mode,
+        "run": run,
+        "decision": decision.to_dict(),
+    }
+    body = record_bytes("decision", {**fields, "input": _loggable(document)})
+    if len(body) > MAX_ENTRY:
+        kept = home.artifacts.put(dump_json(_loggable(document)))
+        body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})
+    record(home, settings, f"decision {question.entrypoint}", body)
+    return Ruling(identifier, decision)
+
+
+def enforce(home: Home, settings: Settings, question: Question, *, run: str = "") -> Ruling:
+    """Put a question, record the answer, and raise where it is no.
+
+    Raises:
+        PolicyDenied: The answer is no, and denials are enforced.
+        LedgerError: The answer cannot be recorded.
+    """
+    ruling = rule(home, settings, question, run=run)
+    if not ruling.decision.allow and settings.mode == "enforce":
+        raise denied(question, ruling, acting(settings))
+    return ruling
+
+
+def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
+    """Return the error that says who was denied what, and why."""
+    reasons = "; ".join(f"[{f.rule}] {f.message}" for f in ruling.decision.deny)
+    return PolicyDenied(
+        f"{actor} may not {question.action} {question.name!r}: {reasons or 'no rule allows it'}.",
+        decision=ruling.decision,
+        hint=f"`affidavit show {ruling.id}` has the whole decision.",
+    )
+
+
+def engine_for(settings: Settings) -> Engine:
+    """Return the engine that the settings name, made once per process for the same settings."""
+    data = json.dumps(settings.policy_data, sort_keys=True)
+    return _engine(settings.engine, settings.opa_url, data)
+
+
+@functools.lru_cache(maxsize=8)
+def _engine(kind: str, url: str, data: str) -> Engine:
+    if kind == "opa":
+        if not url:
+            raise ConfigurationError(
+                "The policy engine is an OPA server, but no url is set.",
+                hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
+            )
+        return OpaServerEngine(url)
+    return CachedEngine(EmbeddedEngine(data=json.loads(data) or None))
+
+
+def _loggable(value: Any) -> Any:
+    """Return a value as JSON can carry it: what the engine refuses is recorded as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _loggable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_loggable(item) for item in value]
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    return str(value).encode("utf-8", "backslashreplace").decode()

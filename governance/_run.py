@@ -1,0 +1,304 @@
+"""Runs: what went in, what came out, with which code and environment, as signed provenance.
+
+A run becomes one SLSA provenance v1 statement when it ends, whether it completed or failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from affidavit._context import acting, current_run, present
+from affidavit._home import Home
+from affidavit._models import keep_model
+from affidavit._recording import record
+from affidavit._settings import Settings
+from affidavit.errors import ConfigurationError, FingerprintError
+from affidavit.lineage import (
+    PROVENANCE,
+    RUN_FIELD,
+    Resource,
+    Statement,
+    code_facts,
+    dump_json,
+    environment_facts,
+    fingerprint,
+    new_id,
+    timestamp,
+)
+
+BUILD_TYPES = {"train": "urn:affidavit:training:v1", "run": "urn:affidavit:run:v1"}
+_SECRET = re.compile(r"passw|secret|token|api_?key|credential|private", re.IGNORECASE)
+_LONGEST = 500
+
+
+class Run:
+    """One piece of work under way.
+
+    Args:
+        home: Where it is recorded.
+        settings: The settings in force.
+        name: The system's name, such as ``credit-risk``.
+        kind: ``train`` or ``run``.
+        function: The function whose source is recorded; None for a `with` block.
+        purpose: What the work is for.
+        sensitive: The sensitive features that later evaluations must cover.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        name: str,
+        *,
+        kind: str = "run",
+        function: Any = None,
+        purpose: str = "",
+        sensitive: tuple[str, ...] = (),
+    ) -> None:
+        self.id = new_id()
+        self.name = name
+        self.kind = kind
+        self.decision = ""
+        self._home = home
+        self._settings = settings
+        self._function = function
+        self._purpose = purpose
+        self._sensitive = sensitive
+        self._started = timestamp()
+        self._actor = acting(settings)
+        self._inputs: list[Resource] = []
+        self._outputs: list[Resource] = []
+        self._parameters: dict[str, Any] = {}
+        self._metrics: dict[str, float] = {}
+        parent = current_run.get()
+        self._parent = parent.id if parent else ""
+
+    def use(self, thing: Any, name: str = "") -> Resource:
+        """Record something as an input, by its content.
+
+        Args:
+            thing: A data frame, array, estimator, path, bytes or JSON value.
+            name: What it is called; the dataset's own name where the ledger knows the content.
+
+        Returns:
+            The input as it will stand in the provenance.
+
+        Raises:
+            FingerprintError: It has no canonical digest, such as a frame that repeats a column.
+        """
+        resource = resource_of(self._home, thing, name)
+        if resource.digest not in {item.digest for item in self._inputs}:
+            self._inputs.append(resource)
+        return resource
+
+    def produce(self, thing: Any, name: str = "") -> Resource:
+        """Record something as an output, by its content; a fitted model is kept as well.
+
+        Args:
+            thing: As for `use`.
+            name: What it is called.
+        """
+        if hasattr(thing, "predict") and not isinstance(thing, str | bytes | os.PathLike):
+            kept = keep_model(self._home, thing, name or self.name)
+            self._outputs.extend(kept)
+            return kept[0]
+        resource = resource_of(self._home, thing, name, known=False)
+        self._outputs.append(resource)
+        return resource
+
+    def metric(self, name: str, value: float) -> None:
+        """Record a measured figure, such as ``run.metric("auc", 0.87)``.
+
+        Raises:
+            ConfigurationError: The value is not a finite number.
+        """
+        number = float(value)
+        if not math.isfinite(number):
+            raise ConfigurationError(f"The metric {name!r} is {number}, not a finite number.")
+        self._metrics[name] = number
+
+    def parameter(self, name: str, value: Any) -> None:
+        """Record a parameter; values of names that look like secrets are not recorded."""
+        self._parameters[name] = "(not recorded)" if _SECRET.search(name) else _plain(value)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Write the run's provenance.
+
+        Args:
+            error: What the work raised, where it failed. Its type and place are recorded; its
+                message is not, for it may carry personal data.
+        """
+        definition: dict[str, Any] = {
+            "buildType": BUILD_TYPES[self.kind],
+            "externalParameters": {
+                "name": self.name,
+                "purpose": self._purpose,
+                "sensitive": list(self._sensitive),
+                "parameters": self._parameters,
+            },
+            "internalParameters": {
+                "code": code_facts(self._function) if self._function is not None else {},
+                "environment": environment_facts(),
+            },
+            "resolvedDependencies": [resource.to_json() for resource in self._inputs],
+        }
+        ours: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "actor": self._actor,
+            "status": "failed" if error else "completed",
+            "metrics": self._metrics,
+            "decision": self.decision,
+            "parent": self._parent,
+        }
+        if error is not None:
+            ours["error"] = _describe(error)
+        details = {
+            "builder": {"id": "urn:affidavit:recorder", "version": {"affidavit": _version()}},
+            "metadata": {
+                "invocationId": self.id,
+                "startedOn": self._started,
+                "finishedOn": timestamp(),
+            },
+        }
+        invocation = hashlib.sha256(dump_json({**definition, "id": self.id})).hexdigest()
+        subjects = tuple(self._outputs) or (Resource(f"run/{self.id}", invocation, "json-v1"),)
+        statement = Statement(
+            subjects,
+            PROVENANCE,
+            {"buildDefinition": definition, "runDetails": details, RUN_FIELD: ours},
+        )
+        record(self._home, self._settings, f"run {self.name} {self.id}", statement)
+
+
+@contextlib.contextmanager
+def _running(name: str, purpose: str) -> Iterator[Run]:
+    settings, home = present()
+    work = Run(home, settings, name, purpose=purpose)
+    token = current_run.set(work)
+    try:
+        yield work
+    except BaseException as error:
+        work.end(error)
+        raise
+    else:
+        work.end()
+    finally:
+        current_run.reset(token)
+
+
+def run(name: str, *, purpose: str = "") -> AbstractContextManager[Run]:
+    """Record a `with` block as a run.
+
+    ```python
+    with aff.run("retrain") as run:
+        run.use(df, name="applications")
+        run.metric("auc", 0.87)
+        run.produce(Path("model.onnx"))
+    ```
+
+    Args:
+        name: The system's name.
+        purpose: What the work is for.
+
+    Returns:
+        A context manager over the `Run`; an exception passes through and is recorded as a failed
+        run.
+
+    Raises:
+        NotInitialisedError: There is no Affidavit home.
+    """
+    return _running(name, purpose)
+
+
+def resource_of(home: Home, thing: Any, name: str = "", *, known: bool = True) -> Resource:
+    """Return something as a resource, under the name that the ledger knows its content by.
+
+    Args:
+        home: Whose ledger is asked.
+        thing: A data frame, array, estimator, path, bytes or JSON value.
+        name: Its name where the ledger knows none.
+        known: Whether the ledger is asked at all.
+
+    Raises:
+        FingerprintError: It has no canonical digest.
+    """
+    from affidavit._read import Reader
+
+    found = fingerprint(thing)
+    digest = found.digest
+    if known:
+        name = Reader(home).dataset_name(str(digest)) or name
+    if not name and isinstance(thing, os.PathLike):
+        name = Path(thing).name
+    detail = {key: value for key, value in found.detail.items() if _small(value)}
+    return Resource(name or found.kind, digest.value, digest.recipe, detail)
+
+
+def take_argument(work: Run, name: str, value: Any) -> None:
+    """Record a function's argument: a plain value as a parameter, anything else as an input."""
+    if _is_plain(value):
+        work.parameter(name, value)
+        return
+    try:
+        work.use(value, name)
+    except FingerprintError:
+        if hasattr(value, "columns") or hasattr(value, "dtype"):
+            raise
+        work.parameter(name, value)
+
+
+def _is_plain(value: Any, depth: int = 3) -> bool:
+    if value is None or isinstance(value, bool | int | float | str):
+        return True
+    if depth and isinstance(value, list | tuple):
+        return len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
+    if depth and isinstance(value, Mapping):
+        return len(value) <= 100 and all(
+            isinstance(key, str) and _is_plain(item, depth - 1) for key, item in value.items()
+        )
+    return False
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping) and _is_plain(value):
+        return {
+            str(key): "(not recorded)" if _SECRET.search(str(key)) else _plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple) and _is_plain(value):
+        return [_plain(item) for item in value]
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def _small(value: Any) -> bool:
+    return not isinstance(value, list | tuple | Mapping) or len(value) <= 200
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return {"type": f"{type(error).__module__}.{type(error).__qualname__}", "place": place}
+
+
+def _version() -> str:
+    from affidavit import __version__
+
+    return __version__

@@ -1,0 +1,126 @@
+"""`@aff.train`: a training function whose every call is a run."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, TypeVar
+
+from affidavit._call import guarded
+from affidavit._context import current_run, present
+from affidavit._policy import Question, enforce
+from affidavit._run import Run, take_argument
+from affidavit.errors import FingerprintError, LedgerError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def train(
+    name: str, *, sensitive: Sequence[str] = (), purpose: str = ""
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Record each call of a training function as a run.
+
+    The policy is asked first. Arguments become parameters (plain values) or inputs (frames, arrays,
+    paths, estimators), what is returned becomes an output, and a fitted model is kept. Code,
+    environment, parameters and metrics are signed as SLSA provenance, for failed calls too.
+
+    Args:
+        name: The system's name, such as ``credit-risk``.
+        sensitive: The sensitive features that the promotion gate wants fairness evidence for.
+        purpose: What the model is for.
+
+    Returns:
+        A decorator for a function, method, coroutine or generator. A model is whatever has
+        ``predict``, alone or in a tuple; of a generator it is what it returns, or yields last.
+
+    Raises:
+        PolicyDenied: (from the decorated function) the policy does not allow the training.
+    """
+    features = tuple(sensitive)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        return guarded(function, lambda: _TrainGuard(name, features, purpose, function))
+
+    return decorate
+
+
+class _TrainGuard:
+    """One training run."""
+
+    def __init__(self, name: str, sensitive: tuple[str, ...], purpose: str, function: Any) -> None:
+        self._name = name
+        self._sensitive = sensitive
+        self._purpose = purpose
+        self._function = function
+        self._run: Run
+        self._last: Any = None
+
+    def begin(self, bound: inspect.BoundArguments) -> None:
+        settings, home = present()
+        self._run = Run(
+            home,
+            settings,
+            self._name,
+            kind="train",
+            function=self._function,
+            purpose=self._purpose,
+            sensitive=self._sensitive,
+        )
+        question = Question(
+            "affidavit/train",
+            "model.train",
+            "model",
+            self._name,
+            purpose=self._purpose,
+            extra={"declared": {"sensitive": list(self._sensitive)}},
+        )
+        self._run.decision = enforce(home, settings, question, run=self._run.id).id
+        for name, value in bound.arguments.items():
+            if name not in {"self", "cls"}:
+                take_argument(self._run, name, value)
+
+    @contextlib.contextmanager
+    def _in_run(self) -> Iterator[None]:
+        before = current_run.get()
+        current_run.set(self._run)
+        try:
+            yield
+        finally:
+            current_run.set(before)
+
+    def active(self) -> AbstractContextManager[object]:
+        return self._in_run()
+
+    def item(self, value: Any) -> Any:
+        self._last = value
+        return value
+
+    def done(self, result: Any) -> Any:
+        outcome = self._last if result is None else result
+        try:
+            for thing in outcome if isinstance(outcome, tuple) else (outcome,):
+                self._take(thing)
+            self._run.end()
+        except (LedgerError, FingerprintError) as error:
+            # Hours of training are not thrown away because a disk is full.
+            error.result = outcome  # type: ignore[union-attr]  # an attribute for whoever catches it
+            error.add_note("What the training function returned is the `result` of this error.")
+            raise
+        return result
+
+    def failed(self, error: BaseException) -> None:
+        self._run.end(error)
+
+    def _take(self, thing: Any) -> None:
+        if hasattr(thing, "predict"):
+            self._run.produce(thing, self._name)
+        elif isinstance(thing, os.PathLike):
+            self._run.produce(thing)
+        elif isinstance(thing, dict):
+            for name, value in thing.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    self._run.metric(str(name), value)
