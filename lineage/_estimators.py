@@ -14,8 +14,8 @@ which are equal part by part have equal digests:
   arrays of objects by shape and items; masked arrays by the mask and the data, zero under it.
 - classes and functions by module and qualified name, with the version of the library; for the
   user's own (neither the standard library's nor installed) and for lambdas and local functions,
-  with a digest of the source too, or of the byte code where there is no source; with a function's
-  defaults and what it closes over.
+  with a digest of the source too, or of the byte code where there is no source; a lambda with both,
+  since two may stand on one line; with a function's defaults and what it closes over.
 - random generators by their state; xgboost and LightGBM boosters by their saved model.
 - every other object by ``__reduce_ex__(4)``: constructor, arguments, state, items.
 
@@ -178,7 +178,9 @@ class _Walk:
             owner = self.digest(value.__self__, f"{path}.__self__")
             return _node("method", owner, *_text(value.__func__.__name__))
         if isinstance(value, _BUILT_IN):
-            return _node("builtin", *_text(str(value.__module__), value.__qualname__))
+            # A method names its class, or is bound to an object; a function is bound to a module.
+            holder = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
+            return _node("builtin", self.digest(holder, path), *_text(value.__qualname__))
         if isinstance(value, types.ModuleType):
             return _node("module", *_text(value.__name__, _version(value.__name__)))
         if isinstance(value, np.dtype | np.ufunc):
@@ -303,17 +305,22 @@ def _origin(thing: Any) -> tuple[str, str]:
 
 
 def _source_digest(thing: Any) -> str:
+    code = getattr(thing, "__code__", None)
     try:
-        text = inspect.cleandoc("\n" + inspect.getsource(thing))
-        return hashlib.sha256(text.encode()).hexdigest()
-    except (OSError, TypeError, IndentationError):
-        code = getattr(thing, "__code__", None)
-        return "" if code is None else hashlib.sha256(_code_bytes(code)).hexdigest()
+        parts = [inspect.cleandoc("\n" + inspect.getsource(thing)).encode()]
+    except (OSError, TypeError, SyntaxError):
+        parts = []
+    if code is not None and (not parts or code.co_name == "<lambda>"):
+        parts.append(_code_bytes(code))
+    return _node("source", *parts).hex()
 
 
 def _code_bytes(code: types.CodeType) -> bytes:
-    constants = [
-        _code_bytes(c) if isinstance(c, types.CodeType) else repr(c).encode()
-        for c in code.co_consts
-    ]
+    constants = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            constants.append(_code_bytes(constant))
+        else:  # the order of a set of text is another in each process
+            ordered = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+            constants.append(repr(ordered).encode("utf-8", "surrogatepass"))
     return _node("code", code.co_code, repr(code.co_names).encode(), *constants)

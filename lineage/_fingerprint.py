@@ -75,8 +75,8 @@ def json_fingerprint(value: Any) -> Fingerprint:
         FingerprintError: The value, or something in it, has no JSON form; NaN and infinity are
             among these.
     """
-    _check(value, "value", set())
     try:
+        _check(value, "value", set())
         text = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
         ).encode()

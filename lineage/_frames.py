@@ -100,6 +100,7 @@ def _columns_of(frame: Any) -> tuple[int, list[_Column]]:
         frame = frame.to_frame(frame.name or "values")
     try:
         if module == "polars":
+            _refuse_objects(frame)
             table = frame.to_arrow()  # the stream gives views, which few kernels take
         elif hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__"):
             table = pa.table(frame)
@@ -115,6 +116,16 @@ def _columns_of(frame: Any) -> tuple[int, list[_Column]]:
     return table.num_rows, [
         (name, partial(table.column, i)) for i, name in enumerate(table.column_names)
     ]
+
+
+def _refuse_objects(frame: Any) -> None:
+    """Polars exports Python objects as their addresses, which mean nothing elsewhere."""
+    for name, kind in zip(frame.columns, frame.dtypes, strict=True):
+        if type(kind).__name__ == "Object" or getattr(kind, "__name__", "") == "Object":
+            raise FingerprintError(
+                f"Column {name!r} holds Python objects, which have no canonical form.",
+                hint="Give the column one type, for example with cast.",
+            )
 
 
 def _pandas_columns(frame: Any) -> tuple[int, list[_Column]]:
@@ -141,6 +152,11 @@ def _pandas_columns(frame: Any) -> tuple[int, list[_Column]]:
 def _pandas_array(series: Any) -> Any:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
         return pa.array(series.to_numpy())  # without a scan for NaN: hashing sees it
+    if series.dtype == object:
+        kinds = set(map(type, series))
+        # pyarrow would take these, but a set has no order, and text is not its bytes.
+        if kinds & {set, frozenset} or {str, bytes} <= kinds:
+            raise TypeError("it mixes or holds " + ", ".join(sorted(k.__name__ for k in kinds)))
     return pa.array(series, from_pandas=True)
 
 
