@@ -1,0 +1,240 @@
+"""The tree below a table's digest (recipe ``arrow-table-v1``), and what differs between two tables.
+
+It needs only the standard library: an auditor can compare two recorded tables without either.
+
+The Merkle functions are those of RFC 6962 §2.1: leaf hash ``H(0x00 || data)``, node hash
+``H(0x01 || left || right)``, split at the largest power of two below n, ``H("")`` for no leaves; H
+is SHA-256. A table's digest is the root over these leaves, in order: the schema, then one per
+column, whose data are the 32 bytes of the column's digest. The schema is JSON in UTF-8 with sorted
+keys, no spaces and non-ASCII kept:
+
+    {"columns":[{"name":"a","type":"int64"}],"recipe":"arrow-table-v1","rows":3}
+
+A column's digest is the root over the leaf hashes of its row groups of 65,536 rows (the last may be
+shorter; a column without rows has none). What a row group's data are, `_arrow_form` says.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from affidavit.errors import FingerprintError
+from affidavit.lineage._digest import Digest, Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECIPE = "arrow-table-v1"
+GROUP_ROWS = 65_536
+
+
+def merkle_root(leaves: list[bytes]) -> bytes:
+    """The Merkle tree hash over leaf hashes (RFC 6962 §2.1).
+
+    Args:
+        leaves: The leaf hashes, 32 bytes each, in order.
+
+    Returns:
+        The root, 32 bytes; that of no leaves is the hash of the empty string.
+    """
+    level = leaves or [hashlib.sha256().digest()]
+    while len(level) > 1:
+        pairs = [
+            hashlib.sha256(b"\x01" + left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=False)
+        ]
+        level = pairs + level[len(pairs) * 2 :]
+    return level[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """One column of a `TableTree`.
+
+    Args:
+        name: The column's name.
+        type: Its canonical type name.
+        leaves: The leaf hashes of its row groups, 32 bytes each, joined.
+    """
+
+    name: str
+    type: str
+    leaves: bytes
+
+    @property
+    def groups(self) -> list[bytes]:
+        """The leaf hash of each row group."""
+        return [self.leaves[i : i + 32] for i in range(0, len(self.leaves), 32)]
+
+    @property
+    def digest(self) -> bytes:
+        """The Merkle root over the row groups."""
+        return merkle_root(self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class TableTree:
+    """The digests below a table's digest: per column, per row group. It holds no cell value.
+
+    Digests of columns with few distinct values can be guessed by trying values: keep a tree of
+    personal data where the data may be.
+
+    Args:
+        n_rows: The number of rows.
+        columns: The columns in order.
+    """
+
+    n_rows: int
+    columns: tuple[TableColumn, ...]
+
+    def __post_init__(self) -> None:
+        groups = -(-self.n_rows // GROUP_ROWS)
+        for column in self.columns:
+            if len(column.leaves) != 32 * groups:
+                raise FingerprintError(
+                    f"Column {column.name!r} needs {groups} row-group digests of 32 bytes for "
+                    f"{self.n_rows} rows; found {len(column.leaves)} bytes."
+                )
+
+    @property
+    def digest(self) -> Digest:
+        """The table's digest: the root of the tree."""
+        schema = {
+            "columns": [{"name": c.name, "type": c.type} for c in self.columns],
+            "recipe": RECIPE,
+            "rows": self.n_rows,
+        }
+        text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        data = [text.encode(), *(column.digest for column in self.columns)]
+        root = merkle_root([hashlib.sha256(b"\x00" + leaf).digest() for leaf in data])
+        return Digest("sha256", root.hex(), RECIPE)
+
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint: the digest, with the number of rows and each column's digest."""
+        columns = [{"name": c.name, "type": c.type, "digest": c.digest.hex()} for c in self.columns]
+        return Fingerprint(self.digest, "table", {"n_rows": self.n_rows, "columns": columns})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree as JSON, with each column's leaf hashes in base64."""
+        columns = [
+            {"name": c.name, "type": c.type, "leaves": base64.b64encode(c.leaves).decode()}
+            for c in self.columns
+        ]
+        return {"recipe": RECIPE, "n_rows": self.n_rows, "columns": columns}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The tree that `to_dict` wrote; ``TableTree.from_dict(t.to_dict()) == t``.
+
+        Raises:
+            FingerprintError: The recipe is another, or the data are no tree.
+        """
+        try:
+            if data["recipe"] != RECIPE or set(data) != {"recipe", "n_rows", "columns"}:
+                raise FingerprintError(f"Expected a table tree of recipe {RECIPE!r}.")
+            columns = tuple(
+                TableColumn(c["name"], c["type"], base64.b64decode(c["leaves"], validate=True))
+                for c in data["columns"]
+            )
+            return cls(data["n_rows"], columns)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FingerprintError(f"Expected a table tree; {error!r} in it is wrong.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDiff:
+    """A column that two tables both have, with other content.
+
+    Args:
+        name: The column's name.
+        types: Its canonical type name in the first and in the second table.
+        row_groups: The numbers of the row groups of 65,536 rows that differ, counted from 0; None
+            where only fingerprints were compared, which do not know.
+    """
+
+    name: str
+    types: tuple[str, str]
+    row_groups: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableDiff:
+    """What differs between two tables.
+
+    Args:
+        n_rows: The number of rows in the first and in the second.
+        only_in_first: Names of columns that the second lacks.
+        only_in_second: Names of columns that the first lacks.
+        reordered: Whether the columns that both have stand in another order.
+        changed: The columns that both have, with other content.
+    """
+
+    n_rows: tuple[int, int]
+    only_in_first: tuple[str, ...]
+    only_in_second: tuple[str, ...]
+    reordered: bool
+    changed: tuple[ColumnDiff, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the two tables have the same digest."""
+        alone = self.only_in_first or self.only_in_second
+        return self.n_rows[0] == self.n_rows[1] and not (alone or self.reordered or self.changed)
+
+
+def diff_tables(first: TableTree | Fingerprint, second: TableTree | Fingerprint) -> TableDiff:
+    """Which columns, and which row groups of them, differ between two tables.
+
+    Args:
+        first: A table's tree, or its fingerprint, which knows columns only.
+        second: Likewise.
+
+    Returns:
+        The difference. Inserting a row moves all rows after it, so the row groups from there on
+        differ.
+
+    Raises:
+        FingerprintError: A fingerprint is not that of a table under this recipe.
+    """
+    (rows_a, a), (rows_b, b) = _columns(first), _columns(second)
+    common = [name for name in a if name in b]
+    changed = []
+    for name in common:
+        (type_a, digest_a, groups_a), (type_b, digest_b, groups_b) = a[name], b[name]
+        if (type_a, digest_a) != (type_b, digest_b):
+            groups: tuple[int, ...] | None = None
+            if groups_a is not None and groups_b is not None:
+                length = max(len(groups_a), len(groups_b))
+                groups = tuple(
+                    i for i in range(length) if groups_a[i : i + 1] != groups_b[i : i + 1]
+                )
+            changed.append(ColumnDiff(name, (type_a, type_b), groups))
+    return TableDiff(
+        n_rows=(rows_a, rows_b),
+        only_in_first=tuple(name for name in a if name not in b),
+        only_in_second=tuple(name for name in b if name not in a),
+        reordered=common != [name for name in b if name in a],
+        changed=tuple(changed),
+    )
+
+
+_Row = tuple[str, str, list[bytes] | None]
+
+
+def _columns(table: TableTree | Fingerprint) -> tuple[int, dict[str, _Row]]:
+    if isinstance(table, TableTree):
+        return table.n_rows, {c.name: (c.type, c.digest.hex(), c.groups) for c in table.columns}
+    try:
+        if table.digest.recipe != RECIPE:
+            raise FingerprintError(
+                f"Expected a fingerprint of recipe {RECIPE!r}; found {table.digest.recipe!r}."
+            )
+        columns = table.detail["columns"]
+        rows: dict[str, _Row] = {c["name"]: (c["type"], c["digest"], None) for c in columns}
+        return table.detail["n_rows"], rows
+    except (KeyError, TypeError) as error:
+        raise FingerprintError(f"Expected a table's detail; {error!r} in it is wrong.") from error
