@@ -42,7 +42,7 @@ def tolerance(arithmetic: str, outputs: np.ndarray, base: np.ndarray) -> float:
 
 
 def residuals(values: np.ndarray, base: np.ndarray, outputs: np.ndarray) -> Residuals:
-    """|sum of values + base − output| over every row and output.
+    """|sum of values + base - output| over every row and output.
 
     Args:
         values: (n_samples, n_features, n_outputs).

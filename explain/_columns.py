@@ -92,10 +92,9 @@ def verify_sources(
 
 def _through(step: Any, inputs: Sources) -> Sources | None:
     """The sources of a transformer's outputs, given those of its inputs."""
-    if step is None or (isinstance(step, str) and step == "passthrough"):
-        return inputs
-    if isinstance(step, str):
-        return [] if step == "drop" else None
+    if step is None or isinstance(step, str):
+        # "drop" gives no column; anything else that is no transformer is "passthrough".
+        return [] if step == "drop" else inputs
     kinds = {kind.__name__ for kind in type(step).__mro__ if kind.__module__.startswith("sklearn.")}
     if not kinds or type(step).__name__ not in kinds:
         # A subclass may override transform: it is not the class whose structure is known.

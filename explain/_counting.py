@@ -29,11 +29,11 @@ class Codes:
     """A sensitive column as small integers.
 
     Args:
-        values: One code per row, -1 where the value is missing.
+        rows: One code per row, -1 where the value is missing.
         labels: The text of each code.
     """
 
-    values: np.ndarray
+    rows: np.ndarray
     labels: tuple[str, ...]
 
 
@@ -95,26 +95,7 @@ def _dictionary(column: Any, name: str) -> tuple[np.ndarray, list[Any]]:
     """One code per row and the value of each code; -1 where there is none."""
     if isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy(), list(column.cat.categories)
-    if isinstance(column, pa.Array | pa.ChunkedArray):
-        array = column
-    else:
-        raw = column
-        if not isinstance(column, np.ndarray):
-            try:
-                raw = nw.from_native(column, series_only=True).to_arrow()
-            except TypeError:
-                raw = column if isinstance(column, list | tuple) else np.asarray(column)
-            except pa.ArrowException:
-                raw = np.asarray(column, dtype=object)
-        if isinstance(raw, np.ndarray) and raw.ndim != 1:
-            raise FairnessError(f"Expected {name!r} as one column, found shape {raw.shape}.")
-        try:
-            array = raw if isinstance(raw, pa.ChunkedArray) else pa.array(raw, from_pandas=True)
-        except pa.ArrowException as error:
-            raise FairnessError(
-                f"Expected values of one type in {name!r}: {error}",
-                hint="Turn the column into text first.",
-            ) from error
+    array = _arrow(column, name)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     if isinstance(array, pa.ChunkedArray):
@@ -125,6 +106,26 @@ def _dictionary(column: Any, name: str) -> tuple[np.ndarray, list[Any]]:
     if indices.null_count:
         indices = indices.cast(pa.int32()).fill_null(-1)
     return indices.to_numpy(zero_copy_only=False), array.dictionary.to_pylist()
+
+
+def _arrow(column: Any, name: str) -> Any:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column
+    raw = column
+    try:
+        if not isinstance(column, np.ndarray | list | tuple):
+            try:
+                return nw.from_native(column, series_only=True).to_arrow()
+            except TypeError:
+                raw = np.asarray(column)
+        if isinstance(raw, np.ndarray) and raw.ndim != 1:
+            raise FairnessError(f"Expected {name!r} as one column, found shape {raw.shape}.")
+        return pa.array(raw, from_pandas=True)
+    except pa.ArrowException as error:
+        raise FairnessError(
+            f"Expected values of one type in {name!r}: {error}",
+            hint="Turn the column into text first.",
+        ) from error
 
 
 def _label(value: Any) -> str | None:
@@ -158,14 +159,14 @@ def positives(column: Any, name: str, positive: Any) -> np.ndarray:
         raise FairnessError(f"Expected {name} as one column, found shape {array.shape}.")
     if array.dtype.kind not in "biuf":
         codes = encode(array if isinstance(column, np.ndarray) else column, name)
-        if len(codes.values) and codes.values.min() < 0:
+        if len(codes.rows) and codes.rows.min() < 0:
             raise FairnessError(f"Expected a label in every row of {name}, found missing ones.")
         wanted = _label(positive)
         others = [label for label in codes.labels if label != wanted]
         if len(others) > 1:
             _not_binary(name, positive, others)
         at = codes.labels.index(wanted) if wanted in codes.labels else -1
-        return np.asarray(codes.values == at)
+        return np.asarray(codes.rows == at)
     found = array == positive
     if not isinstance(found, np.ndarray):
         found = np.zeros(len(array), dtype=bool)
@@ -174,7 +175,7 @@ def positives(column: Any, name: str, positive: Any) -> np.ndarray:
     rest = array[int(found.argmin())] if not found.all() else None
     if rest is not None and np.count_nonzero(array == rest) + np.count_nonzero(found) < len(array):
         _not_binary(name, positive, [v.item() for v in np.unique(array[~found][:_BLOCK])])
-    return found
+    return np.asarray(found)
 
 
 def _not_binary(name: str, positive: Any, others: Sequence[Any]) -> None:
@@ -288,11 +289,11 @@ def count(
 
 def _joint(columns: Sequence[Codes], widths: Sequence[int], block: slice) -> np.ndarray:
     # Mixed radix; code 0 stands for missing.
-    cell = columns[0].values[block].astype(np.intp)
+    cell = columns[0].rows[block].astype(np.intp)
     cell += 1
     for column, width in zip(columns[1:], widths[1:], strict=True):
         cell *= width
-        cell += column.values[block]
+        cell += column.rows[block]
         cell += 1
     return cell
 

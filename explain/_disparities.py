@@ -79,10 +79,10 @@ def disparities(
 ) -> dict[str, Disparity]:
     """Every disparity over one set of groups.
 
-    Two groups have Newcombe's interval for a difference and Katz's for a ratio. More groups, and the
-    worst of several rates, have the percentile interval of a multinomial resampling of each group's
-    counts; a maximum over groups is biased upwards by chance, and so is that interval, so read it
-    beside the permutation test.
+    Two groups have Newcombe's interval for a difference and Katz's for a ratio. More groups, and
+    the worst of several rates, have the percentile interval of a multinomial resampling of each
+    group's counts; a maximum over groups is biased upwards by chance, and so is that interval, so
+    read it beside the permutation test.
 
     Args:
         groups: The groups of one set of columns.
@@ -154,9 +154,7 @@ def pairwise(groups: Sequence[GroupCounts], *, z: float) -> tuple[Pairwise, ...]
         ratio = Estimate(None, None, None, "none")
         if q > 0:
             ratio = Estimate(p / q, *katz(own, base, z), "katz")
-        found.append(
-            Pairwise(group.feature, group.group, reference.group, difference, ratio)
-        )
+        found.append(Pairwise(group.feature, group.group, reference.group, difference, ratio))
     return tuple(found)
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OutputSpace = Literal["probability", "margin", "value"]
-Method = Literal["tree-path-dependent", "tree-interventional", "linear-interventional", "permutation"]
+Method = Literal[
+    "tree-path-dependent", "tree-interventional", "linear-interventional", "permutation"
+]
 Aggregation = Literal["none", "sum-of-encoded"]
 
 
@@ -53,7 +55,7 @@ class Explanation:
         method: How the values were found.
         engine: What computed them, with its version.
         aggregation: Whether encoded columns were summed into the user's columns.
-        residual_max: Largest |sum of values + base − output| over rows and outputs.
+        residual_max: Largest |sum of values + base - output| over rows and outputs.
         residual_p99: 99th percentile of the same.
         tolerance: What the residual was allowed to be.
         n_background: Background rows used; 0 where the method needs none.

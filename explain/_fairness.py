@@ -169,7 +169,9 @@ class FairnessResult:
             FairnessError: A parameter is out of range, or the feature was not counted.
         """
         if not 0 < threshold_ratio <= 1:
-            raise FairnessError(f"Expected a threshold above 0 and up to 1, found {threshold_ratio}.")
+            raise FairnessError(
+                f"Expected a threshold above 0 and up to 1, found {threshold_ratio}."
+            )
         chosen = self.features
         if feature is not None:
             chosen = (self.groups(feature)[0].feature,)

@@ -80,11 +80,7 @@ def measure_fairness(
         raise FairnessError("Expected at least one row, found none.")
     truth = None if y_true is None else positives(y_true, "y_true", positive)
     _same_length("y_true", n if truth is None else len(truth), n)
-    weight = None if weights is None else numbers(weights, "weights", n)
-    if weight is not None and (weight < 0).any():
-        raise FairnessError("Expected weights of 0 or more, found negative ones.")
-    if weight is not None and not weight.any():
-        raise FairnessError("Expected a weight above 0, found none.")
+    weight = None if weights is None else _weights(weights, n)
     above = None
     if y_score is not None:
         scores = numbers(y_score, "y_score", n)
@@ -93,7 +89,7 @@ def measure_fairness(
         codes = list(pool.map(lambda pair: encode(pair[1], pair[0]), columns))
     names = [name for name, _ in columns]
     for name, code in zip(names, codes, strict=True):
-        _same_length(f"the sensitive column {name!r}", len(code.values), n)
+        _same_length(f"the sensitive column {name!r}", len(code.rows), n)
     counts: list[GroupCounts] = []
     if intersections:
         cells = count(codes, truth, predicted, weight, above)
@@ -125,10 +121,20 @@ def _columns(sensitive: Any) -> list[tuple[str, Any]]:
             f"column or a named series, found {type(sensitive).__name__}."
         ) from error
     if isinstance(found, nw.Series):
-        if found.name is None or str(found.name) == "":
+        if getattr(sensitive, "name", None) in {None, ""}:
             raise FairnessError("Expected a sensitive series with a name, found none.")
         return [(str(found.name), sensitive)]
     return [(name, found[name].to_native()) for name in found.columns]
+
+
+def _weights(weights: Any, n: int) -> np.ndarray:
+    found = numbers(weights, "weights", n)
+    if (found < 0).any() or not found.any():
+        raise FairnessError(
+            "Expected weights of 0 or more, one of them above 0, found "
+            f"{float(found.min()):g} to {float(found.max()):g}."
+        )
+    return found
 
 
 def _same_length(name: str, found: int, expected: int) -> None:

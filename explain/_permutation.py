@@ -130,9 +130,7 @@ def _from_orders(game: Game, orders: np.ndarray) -> Attribution:
     rank = np.argsort(orders, axis=1)
     # The empty and the full coalition are shared; the others are the proper prefixes.
     prefixes = rank[:, None, :] < np.arange(1, d)[None, :, None]
-    masks = np.concatenate(
-        [np.zeros((1, d), bool), np.ones((1, d), bool), prefixes.reshape(-1, d)]
-    )
+    masks = np.concatenate([np.zeros((1, d), bool), np.ones((1, d), bool), prefixes.reshape(-1, d)])
     outputs = game.evaluate(masks)
     n, _, k = outputs.shape
     inner = outputs[:, 2:].reshape(n, len(orders), d - 1, k)

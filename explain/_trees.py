@@ -2,10 +2,10 @@
 
 shap 0.51 keeps the thresholds of its interventional algorithm in 32 bits and compares 64-bit inputs
 with them. HistGradientBoosting's thresholds equal training values, so that rows land on the wrong
-side, and their values are wrong by far more than rounding. Each input is therefore replaced by its rank among the model's own thresholds of that feature, and each
-threshold by its own rank: `x <= t` holds exactly when it holds for the ranks, and small integers
-survive any cast. The values are Lundberg et al. 2020, Algorithms 2 (path-dependent) and 3
-(interventional).
+side, and their values are wrong by far more than rounding. Each input is therefore replaced by its
+rank among the model's own thresholds of that feature, and each threshold by its own rank: `x <= t`
+holds exactly when it holds for the ranks, and small integers survive any cast. The values are
+Lundberg et al. 2020, Algorithms 2 (path-dependent) and 3 (interventional).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TreeEngine:
         self._target = target
         self._interventional = background is not None
         self._singles = target.library == "xgboost" or _casts_to_single(target.estimator)
-        self._native = not self._interventional and target.library in {"xgboost", "lightgbm"}
+        self.native = not self._interventional and target.library in {"xgboost", "lightgbm"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -57,7 +57,7 @@ class TreeEngine:
                         "interventional" if self._interventional else "tree_path_dependent"
                     ),
                 )
-                if not self._native:
+                if not self.native:
                     self._rank_thresholds()
             except Exception as error:
                 raise ExplanationError(
@@ -78,15 +78,13 @@ class TreeEngine:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                if self._native:
+                if self.native:
                     found = self._explainer.shap_values(encoded, check_additivity=False)
                 else:
                     if background is not None:
                         self._explainer.data = self._ranks(background)
                         self._explainer.data_missing = np.isnan(background)
-                    found = self._explainer.shap_values(
-                        self._ranks(matrix), check_additivity=False
-                    )
+                    found = self._explainer.shap_values(self._ranks(matrix), check_additivity=False)
             except Exception as error:
                 raise ExplanationError(
                     f"shap failed on this model: {type(error).__name__}: {error}"
@@ -97,7 +95,7 @@ class TreeEngine:
     def path_dependent_base(self) -> np.ndarray:
         """The output before any column is known, weighted by the training rows, (n_outputs,)."""
         base = np.atleast_1d(np.asarray(self._explainer.expected_value, dtype=np.float64))
-        return self._second_class(base.reshape(1, 1, -1))[0, 0]
+        return np.asarray(self._second_class(base.reshape(1, 1, -1))[0, 0])
 
     def _second_class(self, values: np.ndarray) -> np.ndarray:
         binary = self._target.classes is not None and len(self._target.classes) == 2
