@@ -98,7 +98,7 @@ def _changed(series: nw.Series[Any], column: ColumnPlan, keys: Mapping[str, byte
             out.append(known[memo])
         except TypeError as error:
             raise ObligationError(
-                f"The column {name!r} holds {type(value).__name__}, which {column.kind!r} is not for."
+                f"{column.kind!r} is not for {type(value).__name__}, which {name!r} holds."
             ) from error
     return out
 

@@ -33,7 +33,7 @@ def run_opa(arguments: list[str], *, opa: str, cwd: Path) -> subprocess.Complete
             hint="Install it with: go install github.com/open-policy-agent/opa@latest.",
         )
     try:
-        return subprocess.run(  # the arguments are ours, and no shell reads them
+        return subprocess.run(  # noqa: S603  # the arguments are ours, and no shell reads them
             [found, *arguments],
             cwd=cwd,
             capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import re
 import threading
@@ -34,8 +35,10 @@ class _Cacheable(Protocol):
     def cache_profile(self, entrypoint: str) -> CacheProfile: ...
 
     def decide(
-        self, entrypoint: str, input: Mapping[str, Any]
-    ) -> Decision: ...  # the contract's word
+        self,
+        entrypoint: str,
+        input: Mapping[str, Any],  # noqa: A002  # the word of the contract
+    ) -> Decision: ...
 
 
 class CachedEngine:
@@ -140,7 +143,7 @@ class CachedEngine:
             # Something that JSON may not know either: the engine says what.
             return None
 
-    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # the contract's word
+    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
         """Decide one request, from memory where an equal one was decided by rules before.
 
         Args:
@@ -157,10 +160,9 @@ class CachedEngine:
         now = self._clock()
         found = self._kept.get(key)
         if found is not None and now < found[0]:
-            try:
+            # Another thread may have let it go meanwhile; the answer stands.
+            with contextlib.suppress(KeyError):
                 self._kept.move_to_end(key)
-            except KeyError:
-                pass  # another thread let it go meanwhile; the answer stands
             return found[1]
         decision = self._inner.decide(entrypoint, input)
         # A server may have changed its bundle since the key was made.

@@ -35,18 +35,28 @@ def _refuse(where: str, found: str) -> PolicyEngineError:
     )
 
 
+def _sound(value: Any, depth: int) -> bool:
+    """Whether a value is plain JSON already, which nearly every request is."""
+    kind = type(value)
+    if kind is int or kind is float:
+        return abs(value) <= _MAX_INTEGER if kind is int else math.isfinite(value)
+    if depth >= MAX_DEPTH:
+        return False
+    if kind is dict:
+        return all(type(key) is str for key in value) and all(
+            type(item) in _SCALARS or _sound(item, depth + 1) for item in value.values()
+        )
+    if kind is list or kind is tuple:
+        return all(type(item) in _SCALARS or _sound(item, depth + 1) for item in value)
+    return kind in _SCALARS
+
+
 def _plain(value: Any, where: str, depth: int) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if kind is int:
-        if -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            return value
-        raise _refuse(where, "an integer beyond 2^53, which JSON readers disagree about")
-    if kind is float:
-        if math.isfinite(value):
-            return value
-        raise _refuse(where, f"{value}, which JSON cannot say")
+    if kind is int or kind is float:
+        return _number(value, where)
     if depth >= MAX_DEPTH:
         raise _refuse(where[:80], f"nested more than {MAX_DEPTH} deep")
     if kind is list or kind is tuple:
@@ -59,6 +69,16 @@ def _plain(value: Any, where: str, depth: int) -> Any:
             plain[key] = _plain(item, f"{where}.{key}" if where else key, depth + 1)
         return plain
     raise _refuse(where, f"of type {kind.__module__}.{kind.__qualname__}")
+
+
+def _number(value: float, where: str) -> float:
+    if type(value) is int:
+        if -_MAX_INTEGER <= value <= _MAX_INTEGER:
+            return value
+        raise _refuse(where, "an integer beyond 2^53, which JSON readers disagree about")
+    if math.isfinite(value):
+        return value
+    raise _refuse(where, f"{value}, which JSON cannot say")
 
 
 def canonical_input(document: Mapping[str, Any]) -> bytes:
@@ -78,7 +98,8 @@ def canonical_input(document: Mapping[str, Any]) -> bytes:
     if not isinstance(document, Mapping):
         raise _refuse("", f"of type {type(document).__name__}, expected an object")
     try:
-        encoded = _ENCODER.encode(_plain(document, "", 0)).encode("utf-8")
+        plain = document if _sound(document, 0) else _plain(document, "", 0)
+        encoded = _ENCODER.encode(plain).encode("utf-8")
     except UnicodeEncodeError as error:
         raise _refuse("some text", "not Unicode (a lone surrogate)") from error
     except RecursionError as error:

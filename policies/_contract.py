@@ -35,11 +35,11 @@ FLAG_KINDS = frozenset({"explain", "log_full", "require_approval"})
 OBLIGATION_KINDS = COLUMN_KINDS | FLAG_KINDS | {"limit_rows"}
 
 
-class _Malformed(Exception):  # never leaves this module
+class _MalformedError(Exception):
     """The result departs from the contract."""
 
 
-class _UnknownObligation(Exception):  # never leaves this module
+class _UnknownObligationError(Exception):
     """The obligation is not one that can be honoured."""
 
 
@@ -101,16 +101,23 @@ def check_obligation(obligation: Obligation) -> str:
 
 def _exact_object(value: object, keys: set[str], what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Malformed(f"{what} is {type(value).__name__}, expected an object")
+        raise _MalformedError(f"{what} is {type(value).__name__}, expected an object")
     if set(value) != keys:
-        raise _Malformed(f"{what} has the keys {sorted(map(str, value))}, expected {sorted(keys)}")
+        raise _MalformedError(
+            f"{what} has the keys {sorted(map(str, value))}, expected {sorted(keys)}"
+        )
     return value
 
 
 def _list(value: object, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _Malformed(f"{what} is {type(value).__name__}, expected an array")
+        raise _MalformedError(f"{what} is {type(value).__name__}, expected an array")
     return value
+
+
+def _boolean(value: object) -> None:
+    if not isinstance(value, bool):
+        raise _MalformedError(f"allow is {value!r}, expected true or false")
 
 
 def _findings(value: object, what: str) -> tuple[Finding, ...]:
@@ -118,9 +125,9 @@ def _findings(value: object, what: str) -> tuple[Finding, ...]:
     for item in _list(value, what):
         fields = _exact_object(item, _FINDING_KEYS, f"an item of {what}")
         if not all(isinstance(text, str) for text in fields.values()):
-            raise _Malformed(f"an item of {what} has a field that is not text")
+            raise _MalformedError(f"an item of {what} has a field that is not text")
         if not fields["rule"] or fields["severity"] not in SEVERITIES:
-            raise _Malformed(f"an item of {what} has no rule or an unknown severity")
+            raise _MalformedError(f"an item of {what} has no rule or an unknown severity")
         found.add(Finding(**fields))
     return tuple(sorted(found))
 
@@ -131,13 +138,13 @@ def _obligations(value: object) -> tuple[Obligation, ...]:
         fields = _exact_object(item, _OBLIGATION_KEYS, "an obligation")
         columns = _list(fields["columns"], "an obligation's columns")
         if not isinstance(fields["kind"], str) or not all(isinstance(c, str) for c in columns):
-            raise _Malformed("an obligation's kind or one of its columns is not text")
+            raise _MalformedError("an obligation's kind or one of its columns is not text")
         if not isinstance(fields["parameters"], dict):
-            raise _Malformed("an obligation's parameters are not an object")
+            raise _MalformedError("an obligation's parameters are not an object")
         obligation = Obligation(fields["kind"], tuple(sorted(set(columns))), fields["parameters"])
         reason = check_obligation(obligation)
         if reason:
-            raise _UnknownObligation(reason)
+            raise _UnknownObligationError(reason)
         found.append(obligation)
     return tuple(sorted(found, key=lambda item: json.dumps(item.to_dict(), sort_keys=True)))
 
@@ -176,15 +183,14 @@ def parse_result(
     }
     try:
         fields = _exact_object(raw, _KEYS, "the result")
-        if not isinstance(fields["allow"], bool):
-            raise _Malformed(f"allow is {fields['allow']!r}, expected true or false")
+        _boolean(fields["allow"])
         deny = _findings(fields["deny"], "deny")
         warn = _findings(fields["warn"], "warn")
         obligations = _obligations(fields["obligations"])
-    except _Malformed as error:
+    except _MalformedError as error:
         message = f"The policy result is not usable: {error}."
         return Decision.denied(entrypoint, "engine.malformed", message, **meta)
-    except _UnknownObligation as error:
+    except _UnknownObligationError as error:
         return Decision.denied(entrypoint, "engine.obligation_unknown", str(error), **meta)
     if not fields["allow"] and not deny:
         deny = (Finding("policy.undefined", "The rules did not allow the request."),)

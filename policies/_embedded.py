@@ -34,12 +34,12 @@ _ABANDONED: list[object] = []
 
 
 def _guard_forks() -> None:
-    global _fork_guarded  # the hook is installed once for the process
+    global _fork_guarded  # noqa: PLW0603  # the hook is installed once for the process
     if _fork_guarded:
         return
     from opapywasm import runtime
 
-    host = runtime._NATIVE_LIFECYCLE_LOCK  # a child would inherit it locked
+    host = runtime._NATIVE_LIFECYCLE_LOCK  # noqa: SLF001  # inherited locked otherwise
 
     def hold() -> None:
         _LOADING.acquire()
@@ -87,7 +87,7 @@ class EmbeddedEngine:
         bundle: Path | None = None,
         deadline_ms: int = 2000,
         memory_pages: int = 4096,
-        concurrency: int = 4,
+        concurrency: int = 2,
         digest_key: bytes | None = None,
     ) -> None:
         if deadline_ms < 1 or memory_pages < 2 or concurrency < 1:
@@ -193,11 +193,11 @@ class EmbeddedEngine:
         if set(policy.entrypoints) != set(self._bundle.entrypoints):
             policy.close()
             raise PolicyEngineError(
-                f"The policy module has the entry points {sorted(policy.entrypoints)}, the manifest "
-                f"says {sorted(self._bundle.entrypoints)}."
+                f"The policy module has the entry points {sorted(policy.entrypoints)}, the "
+                f"manifest says {sorted(self._bundle.entrypoints)}."
             )
 
-    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # the contract's word
+    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
         """Decide one request; trouble is a denial with a rule ``engine.…`` or ``input.…``.
 
         Args:
@@ -236,7 +236,7 @@ class EmbeddedEngine:
             raw = policy.evaluate(canonical, entrypoint)
         except (PolicyEngineError, MissingDependencyError) as error:
             return denied("engine.unloadable", str(error))
-        except Exception as error:  # whatever happens inside the host must deny
+        except Exception as error:  # noqa: BLE001  # whatever fails in the host must deny
             return denied(*self._reason(error))
         if raw is UNDEFINED:
             return denied("engine.undefined", "The rules gave no result.")

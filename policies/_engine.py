@@ -17,7 +17,7 @@ __all__ = ["CacheProfile", "Engine"]
 class Engine(Protocol):
     """Anything that decides; `EmbeddedEngine` and `OpaServerEngine` do."""
 
-    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # the contract's word
+    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
         """Decide one request; trouble with the engine is a denial, never an exception."""
         ...
 

@@ -11,8 +11,8 @@
 ```
 
 ``builtins`` are the functions that the module asks of its host. ``volatile`` are the fields of the
-request that cannot change the entry point's decision; ``time`` there means that time matters only by
-its place among the instants of ``data.access.grants``.
+request that cannot change the entry point's decision; ``time`` there means that time matters only
+by its place among the instants of ``data.access.grants``.
 """
 
 from __future__ import annotations

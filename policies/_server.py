@@ -105,8 +105,8 @@ class OpaServerEngine:
         self._host, self._port, self._tls = _address(url, token)
         if timeout <= 0 or retries < 0 or max_in_flight < 1:
             raise ConfigurationError(
-                f"The OPA server engine needs timeout > 0, retries ≥ 0 and max_in_flight ≥ 1; found "
-                f"{timeout}, {retries} and {max_in_flight}."
+                f"The OPA server engine needs timeout > 0, retries ≥ 0 and max_in_flight ≥ 1; "
+                f"found {timeout}, {retries} and {max_in_flight}."
             )
         self._url = url.rstrip("/")
         self._token = token
@@ -124,7 +124,7 @@ class OpaServerEngine:
 
     @property
     def bundle_digest(self) -> str:
-        """The digest that is required of the server's bundle, or that it last stated; else empty."""
+        """The digest that the server's bundle must have, or that it last stated; else empty."""
         return self._seen
 
     @property
@@ -154,7 +154,7 @@ class OpaServerEngine:
             retries=0,
             timeout=self._timeout,
         )
-        session = client._session  # the client offers no option for these three
+        session = client._session  # noqa: SLF001  # the client has no option for these three
         session.trust_env = False
         session.max_redirects = 0
         if self._ca is not None:
@@ -164,40 +164,38 @@ class OpaServerEngine:
 
     def _ask(self, entrypoint: str, document: Any) -> dict[str, Any] | _Trouble:
         """One request; every way in which it can go wrong has a name."""
-        import requests
-
         try:
             answer = self._client().query_rule(document, entrypoint, None, {"provenance": "true"})
-        except requests.exceptions.JSONDecodeError:
-            return _Trouble("engine.malformed", "The OPA server's answer is not JSON.", again=False)
-        except requests.exceptions.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 599
-            return _Trouble(
-                "engine.unreachable" if status >= 500 else "engine.refused",
-                f"The OPA server at {self._url} answered {status}.",
-                again=status >= 500,
-            )
-        except requests.exceptions.TooManyRedirects:
-            return _Trouble("engine.refused", "The OPA server redirects.", again=False)
-        except requests.exceptions.Timeout:
-            return _Trouble("engine.timeout", "The OPA server did not answer in time.", again=False)
-        except requests.exceptions.RequestException as error:
-            kind = type(error).__name__
-            return _Trouble(
-                "engine.unreachable", f"The OPA server at {self._url} fails ({kind}).", again=True
-            )
         except MissingDependencyError as error:
             return _Trouble("engine.unloadable", str(error), again=False)
-        except Exception as error:  # whatever the client raises must deny
-            kind = type(error).__name__
-            return _Trouble(
-                "engine.failed", f"The OPA client failed ({kind}): {error}", again=False
-            )
+        except Exception as error:  # noqa: BLE001  # whatever the client raises must deny
+            return self._trouble(error)
         if not isinstance(answer, dict):
             return _Trouble(
                 "engine.malformed", "The OPA server's answer is no object.", again=False
             )
         return answer
+
+    def _trouble(self, error: Exception) -> _Trouble:
+        from requests import exceptions
+
+        at = f"The OPA server at {self._url}"
+        # JSONDecodeError is a RequestException too, so the order matters.
+        if isinstance(error, exceptions.JSONDecodeError):
+            return _Trouble("engine.malformed", f"{at} answered with no JSON.", again=False)
+        if isinstance(error, exceptions.HTTPError) and error.response is not None:
+            status = error.response.status_code
+            broken = status >= 500
+            rule = "engine.unreachable" if broken else "engine.refused"
+            return _Trouble(rule, f"{at} answered {status}.", again=broken)
+        if isinstance(error, exceptions.TooManyRedirects):
+            return _Trouble("engine.refused", f"{at} redirects.", again=False)
+        if isinstance(error, exceptions.Timeout):
+            return _Trouble("engine.timeout", f"{at} did not answer in time.", again=False)
+        kind = type(error).__name__
+        if isinstance(error, exceptions.RequestException):
+            return _Trouble("engine.unreachable", f"{at} fails ({kind}).", again=True)
+        return _Trouble("engine.failed", f"The OPA client failed ({kind}): {error}", again=False)
 
     def _within(self, budget: float, entrypoint: str, document: Any) -> dict[str, Any] | _Trouble:
         """`_ask` on a thread of its own: a socket's time-out starts anew with every byte."""
@@ -219,7 +217,7 @@ class OpaServerEngine:
                 "engine.timeout", f"No decision from OPA within {self._timeout} s.", again=False
             )
 
-    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # the contract's word
+    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
         """Decide one request; trouble is a denial with a rule ``engine.…`` or ``input.…``.
 
         Args:

@@ -26,7 +26,7 @@ def is_missing(value: object) -> bool:
     if value is None:
         return True
     try:
-        return bool(value != value)  # what is not equal to itself is NaN
+        return bool(value != value)  # noqa: PLR0124  # what is not equal to itself is NaN
     except (TypeError, ValueError):
         return type(value).__name__ == "NAType"
 
