@@ -1,0 +1,250 @@
+"""The default engine: packs compiled to WebAssembly, run by wasmtime in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
+from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
+from affidavit.policies._contract import parse_result
+from affidavit.policies._data import grant_instants, merge_data
+from affidavit.policies._decision import Decision
+from affidavit.policies._engine import CacheProfile
+from affidavit.policies._manifest import Bundle, bundle_digest, load_bundle, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from opapywasm import OpaWasmPolicy
+
+__all__ = ["EmbeddedEngine"]
+
+# A fork copies locks in whatever state they are: one lock for all engines, held across the fork
+# together with the host's own, is consistent in the child.
+_LOADING = threading.Lock()
+_fork_guarded = False
+# A module that was compiled before a fork is left alone in the child: its clock thread is gone,
+# and finalising it could wait for that thread.
+_ABANDONED: list[object] = []
+
+
+def _guard_forks() -> None:
+    global _fork_guarded  # noqa: PLW0603  # the hook is installed once for the process
+    if _fork_guarded:
+        return
+    from opapywasm import runtime
+
+    host = runtime._NATIVE_LIFECYCLE_LOCK  # noqa: SLF001  # inherited locked otherwise
+
+    def hold() -> None:
+        _LOADING.acquire()
+        host.acquire()
+
+    def release() -> None:
+        host.release()
+        _LOADING.release()
+
+    # Growing the memory once at the start is how every module of this size begins.
+    logging.getLogger(runtime.__name__).addFilter(
+        lambda record: "larger initial memory" not in str(record.msg)
+    )
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
+    _fork_guarded = True
+
+
+class EmbeddedEngine:
+    """The packs in this process: no server, a deadline and a memory cap on every decision.
+
+    Creating one is cheap: the module is read, checked and compiled by the first decision, once in
+    each process. Threads may share it, and it works in a forked child.
+
+    Args:
+        data: What the organisation sets over the shipped defaults: tables merge, lists and values
+            replace (see `merge_data`). None keeps the defaults.
+        bundle: A folder that `build_packs` wrote; None is the one that comes with Affidavit.
+        deadline_ms: Time allowed for one evaluation, in milliseconds. The clock ticks every
+            10 ms.
+        memory_pages: Memory that one evaluation may use, in pages of 64 KiB.
+        concurrency: Evaluations that may run at once; others wait, at most for the deadline.
+        digest_key: Key for the digest of the input (HMAC-SHA256); None gives a bare SHA-256.
+
+    Raises:
+        ConfigurationError: The data name an unknown section, or a number is not positive.
+        PolicyEngineError: The bundle is missing or its files are not those of its manifest.
+    """
+
+    name = "opa-wasm"
+
+    def __init__(
+        self,
+        *,
+        data: Mapping[str, Any] | None = None,
+        bundle: Path | None = None,
+        deadline_ms: int = 2000,
+        memory_pages: int = 4096,
+        concurrency: int = 2,
+        digest_key: bytes | None = None,
+    ) -> None:
+        if deadline_ms < 1 or memory_pages < 2 or concurrency < 1:
+            raise ConfigurationError(
+                f"The embedded engine needs deadline_ms ≥ 1, memory_pages ≥ 2 and concurrency ≥ 1; "
+                f"found {deadline_ms}, {memory_pages} and {concurrency}."
+            )
+        self._bundle: Bundle = load_bundle(bundle or shipped())
+        self._data = merge_data(self._bundle.data, data)
+        self._digest = bundle_digest(self._bundle.manifest, self._data)
+        self._instants = grant_instants(self._data)
+        self._deadline_ms = deadline_ms
+        self._memory_pages = memory_pages
+        self._concurrency = concurrency
+        self._digest_key = digest_key
+        self._loaded: tuple[int, OpaWasmPolicy] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("An EmbeddedEngine holds native memory; create one in each process.")
+
+    @property
+    def bundle_digest(self) -> str:
+        """``sha256:…`` of the module, its sources and the data in force."""
+        return self._digest
+
+    @property
+    def version(self) -> str:
+        """The version of OPA that compiled the module."""
+        return self._bundle.opa_version
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data in force; not to be changed."""
+        return self._data
+
+    @property
+    def entrypoints(self) -> tuple[str, ...]:
+        """The entry points of the bundle, in order."""
+        return tuple(sorted(self._bundle.entrypoints))
+
+    def cache_profile(self, entrypoint: str) -> CacheProfile:
+        """What a cache may leave out of account for an entry point."""
+        volatile = self._bundle.entrypoints.get(entrypoint, frozenset())
+        return CacheProfile(volatile, self._instants)
+
+    def load(self) -> None:
+        """Compile the module now rather than with the first decision.
+
+        Raises:
+            PolicyEngineError: The module is not one that this host can run faithfully.
+            MissingDependencyError: opa-py-wasm is not installed.
+        """
+        self._policy()
+
+    def _policy(self) -> OpaWasmPolicy:
+        pid = os.getpid()
+        loaded = self._loaded
+        if loaded is not None and loaded[0] == pid:
+            return loaded[1]
+        try:
+            import opapywasm
+        except ImportError as error:
+            raise MissingDependencyError("opapywasm", "all") from error
+        _guard_forks()
+        with _LOADING:
+            loaded = self._loaded
+            if loaded is not None and loaded[0] == pid:
+                return loaded[1]
+            if loaded is not None:
+                _ABANDONED.append(loaded[1])
+            config = opapywasm.PolicyConfig(
+                pool_size=self._concurrency,
+                borrow_timeout_seconds=self._deadline_ms / 1000,
+                eval_timeout_seconds=self._deadline_ms / 1000,
+                max_memory_pages=self._memory_pages,
+                max_input_bytes=MAX_BYTES,
+                parse_raw_json_input=False,
+            )
+            try:
+                policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
+                self._check(policy)
+                policy.set_data(canonical_input(self._data))
+            except opapywasm.OpaWasmError as error:
+                raise PolicyEngineError(f"The policy module cannot be run: {error}.") from error
+            self._loaded = (pid, policy)
+            return policy
+
+    def _check(self, policy: OpaWasmPolicy) -> None:
+        needed = sorted(policy.builtins)
+        if needed != sorted(self._bundle.manifest["builtins"]):
+            policy.close()
+            raise PolicyEngineError(
+                f"The policy module asks its host for {needed}, the manifest says "
+                f"{sorted(self._bundle.manifest['builtins'])}."
+            )
+        if needed:
+            # A host's imitation of a builtin may decide differently from OPA; none is given.
+            policy.close()
+            raise PolicyEngineError(
+                f"The policy module needs functions that this host does not have: {needed}.",
+                hint="Write the rules without them, or use an OPA server.",
+            )
+        if set(policy.entrypoints) != set(self._bundle.entrypoints):
+            policy.close()
+            raise PolicyEngineError(
+                f"The policy module has the entry points {sorted(policy.entrypoints)}, the "
+                f"manifest says {sorted(self._bundle.entrypoints)}."
+            )
+
+    def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
+        """Decide one request; trouble is a denial with a rule ``engine.…`` or ``input.…``.
+
+        Args:
+            entrypoint: The rule to ask, such as ``affidavit/data_read``.
+            input: The request, as in ``policies/schemas/input.schema.json``.
+
+        Returns:
+            The decision; it allows only where the rules plainly do.
+        """
+        start = time.perf_counter_ns()
+        meta: dict[str, Any] = {
+            "engine": self.name,
+            "engine_version": self.version,
+            "bundle_digest": self._digest,
+        }
+
+        def denied(rule: str, message: str) -> Decision:
+            spent = time.perf_counter_ns() - start
+            return Decision.denied(entrypoint, rule, message, duration_ns=spent, **meta)
+
+        try:
+            canonical = canonical_input(input)
+        except PolicyEngineError as error:
+            return denied("input.unserialisable", str(error))
+        meta["input_digest"] = input_digest(canonical, self._digest_key)
+        if entrypoint not in self._bundle.entrypoints:
+            known = ", ".join(self.entrypoints)
+            return denied(
+                "engine.entrypoint_unknown",
+                f"There is no entry point {entrypoint!r}; there are {known}.",
+            )
+        try:
+            policy = self._policy()
+            from opapywasm import UNDEFINED
+
+            raw = policy.evaluate(canonical, entrypoint)
+        except (PolicyEngineError, MissingDependencyError) as error:
+            return denied("engine.unloadable", str(error))
+        except Exception as error:  # noqa: BLE001  # whatever fails in the host must deny
+            return denied(*self._reason(error))
+        if raw is UNDEFINED:
+            return denied("engine.undefined", "The rules gave no result.")
+        spent = time.perf_counter_ns() - start
+        return parse_result(entrypoint, raw, duration_ns=spent, **meta)
+
+    def _reason(self, error: Exception) -> tuple[str, str]:
+        kind = type(error).__name__
+        if kind == "OpaPoolTimeoutError" or "time limit" in str(error):
+            return "engine.timeout", f"No decision within {self._deadline_ms} ms."
+        return "engine.failed", f"The evaluation failed ({kind}): {error}"

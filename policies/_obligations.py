@@ -1,0 +1,212 @@
+"""Merging obligations to the strictest, and the record of having met them."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from affidavit.errors import ObligationError
+from affidavit.policies._contract import check_obligation
+from affidavit.policies._decision import Obligation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["AppliedObligation", "ColumnPlan", "Plan", "check_columns", "merge_obligations", "plan"]
+
+# Strictest first: what leaves least of the original value.
+_STRICTNESS = ("drop", "mask", "pseudonymise", "generalise")
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedObligation:
+    """An obligation that was met, and verified on the data afterwards.
+
+    Args:
+        kind: What was done.
+        columns: The columns that it was done to; for ``exclude_as_feature``, those present that
+            training must leave out.
+        parameters: The obligation's parameters; a key appears by its name only.
+        rows_before: Number of rows before all obligations.
+        rows_after: Number of rows after all obligations.
+        for_caller: True where nothing was done to the data because the obligation is the
+            caller's to meet (``explain``, ``log_full``, ``require_approval``).
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(hash=False)
+    rows_before: int = 0
+    rows_after: int = 0
+    for_caller: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy cannot be pickled.
+        values = (self.rows_before, self.rows_after, self.for_caller)
+        return (AppliedObligation, (self.kind, self.columns, dict(self.parameters), *values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The applied obligation as a JSON object."""
+        return {
+            "kind": self.kind,
+            "columns": list(self.columns),
+            "parameters": {key: self.parameters[key] for key in sorted(self.parameters)},
+            "rows_before": self.rows_before,
+            "rows_after": self.rows_after,
+            "for_caller": self.for_caller,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """What happens to one column: one kind with its parameters."""
+
+    kind: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Merged obligations.
+
+    Args:
+        columns: Per column, the strictest of what was asked.
+        excluded: Columns that training must leave out, in order.
+        rows: The smallest row limit, or None.
+        flags: Kinds that are the caller's to meet, in order.
+    """
+
+    columns: Mapping[str, ColumnPlan]
+    excluded: tuple[str, ...]
+    rows: int | None
+    flags: tuple[str, ...]
+
+
+def _stricter(one: ColumnPlan, other: ColumnPlan) -> ColumnPlan:
+    if one.kind != other.kind:
+        return min(one, other, key=lambda item: _STRICTNESS.index(item.kind))
+    if dict(one.parameters) == dict(other.parameters):
+        return one
+    if one.kind == "generalise" and "width" in one.parameters and "width" in other.parameters:
+        narrow, wide = sorted((one.parameters["width"], other.parameters["width"]))
+        if wide % narrow == 0:
+            return ColumnPlan("generalise", {"width": wide})
+    # Two keys, or two bands of which neither contains the other: nothing between them is strict
+    # enough for both.
+    return ColumnPlan("mask", {})
+
+
+def plan(obligations: Iterable[Obligation]) -> Plan:
+    """Merge obligations to the strictest for each column.
+
+    ``drop`` goes before ``mask``, ``pseudonymise`` and ``generalise``. Two generalisations by bands
+    of which one contains the other become the wider; two pseudonymisations under different keys,
+    or generalisations that do not nest, become a mask. The smallest row limit holds. The order of
+    the obligations does not matter.
+
+    Raises:
+        ObligationError: An obligation is unknown or its parameters are unusable.
+    """
+    columns: dict[str, ColumnPlan] = {}
+    excluded: set[str] = set()
+    limits: list[int] = []
+    flags: set[str] = set()
+    # Sorting first makes the merge independent of the order in which they came.
+    for obligation in sorted(obligations, key=lambda item: (item.kind, str(item.to_dict()))):
+        reason = check_obligation(obligation)
+        if reason:
+            raise ObligationError(reason, hint="The call is denied; correct the policy's data.")
+        if obligation.kind in _STRICTNESS:
+            asked = ColumnPlan(obligation.kind, obligation.parameters)
+            for name in obligation.columns:
+                columns[name] = _stricter(columns[name], asked) if name in columns else asked
+        elif obligation.kind == "exclude_as_feature":
+            excluded.update(obligation.columns)
+        elif obligation.kind == "limit_rows":
+            limits.append(obligation.parameters["rows"])
+        else:
+            flags.add(obligation.kind)
+    return Plan(
+        columns={name: columns[name] for name in sorted(columns)},
+        excluded=tuple(sorted(excluded)),
+        rows=min(limits, default=None),
+        flags=tuple(sorted(flags)),
+    )
+
+
+def merge_obligations(obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
+    """The obligations that remain after merging, at most one of a kind and parameters.
+
+    Args:
+        obligations: What policies asked, in any order.
+
+    Returns:
+        Equivalent obligations in a fixed order; merging them again changes nothing.
+
+    Raises:
+        ObligationError: An obligation is unknown or its parameters are unusable.
+    """
+    merged = plan(obligations)
+    grouped: dict[tuple[str, str], tuple[ColumnPlan, list[str]]] = {}
+    for name, column in merged.columns.items():
+        key = (column.kind, str(sorted(column.parameters.items())))
+        grouped.setdefault(key, (column, []))[1].append(name)
+    result = [
+        Obligation(column.kind, tuple(names), column.parameters)
+        for _, (column, names) in sorted(grouped.items(), key=lambda item: item[0])
+    ]
+    if merged.excluded:
+        result.append(Obligation("exclude_as_feature", merged.excluded))
+    if merged.rows is not None:
+        result.append(Obligation("limit_rows", (), {"rows": merged.rows}))
+    result.extend(Obligation(kind) for kind in merged.flags)
+    return tuple(result)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def check_columns(present: Sequence[str], merged: Plan) -> None:
+    """Refuse data on which the obligations cannot be told to hold.
+
+    Args:
+        present: The names of the columns, in order.
+        merged: The obligations.
+
+    Raises:
+        ObligationError: A name stands twice; an obligation other than ``drop`` or
+            ``exclude_as_feature`` binds a column that is absent; or a column's name differs from
+            that of a bound one only by case, white space or Unicode normal form.
+    """
+    seen = set()
+    for name in present:
+        if name in seen:
+            raise ObligationError(
+                f"The column {name!r} stands more than once; an obligation could miss one of them.",
+                hint="Rename the columns so that each name is unique.",
+            )
+        seen.add(name)
+    looks: dict[str, list[str]] = {}
+    for name in present:
+        looks.setdefault(_folded(name), []).append(name)
+    bound = {**dict.fromkeys(merged.excluded), **merged.columns}
+    for name in bound:
+        twins = [twin for twin in looks.get(_folded(name), []) if twin not in bound]
+        if twins:
+            raise ObligationError(
+                f"An obligation binds the column {name!r}, and the data hold {twins[0]!r}, which "
+                f"differs from it only by case, white space or Unicode normal form.",
+                hint="Rename the column, or tag both.",
+            )
+        column = merged.columns.get(name)
+        if name not in seen and column is not None and column.kind != "drop":
+            raise ObligationError(
+                f"The obligation {column.kind!r} binds the column {name!r}, which the data lack.",
+                hint="The data are not those that the decision was about; ask again with theirs.",
+            )

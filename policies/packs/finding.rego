@@ -1,0 +1,22 @@
+# METADATA
+# title: Findings
+# description: One reason for a denial or a warning, named by the annotations of its own rule.
+package affidavit.finding
+
+# The finding of an annotated rule.
+of(meta, message) := {
+	"rule": meta.custom.rule,
+	"message": message,
+	"severity": object.get(meta.custom, "severity", "high"),
+	"clause": object.get(meta.custom, "clause", ""),
+}
+
+quoted(value) := json.marshal(value) if is_string(value)
+
+quoted(value) := "(not a string)" if not is_string(value)
+
+# A string that says something.
+stated(value) if {
+	is_string(value)
+	trim_space(value) != ""
+}

@@ -1,0 +1,197 @@
+# METADATA
+# title: Promotion
+# description: >-
+#   A model goes further only with verified evidence of its training and its performance and with
+#   people's approval; fairness and explanation are judged beside it.
+# related_resources:
+#   - https://eur-lex.europa.eu/eli/reg/2024/1689/oj
+package affidavit.promotion
+
+import data.affidavit.finding
+import data.affidavit.settings
+
+default allow := false
+
+allow if {
+	provenance_satisfied
+	evaluation_satisfied
+	approval_satisfied
+	count(deny) == 0
+}
+
+provenance_satisfied if settings.waived("provenance")
+
+provenance_satisfied if {
+	provenance_present
+	provenance_verified
+	settings.fresh(input.evidence.provenance.time)
+}
+
+provenance_present if is_object(input.evidence.provenance)
+
+provenance_verified if {
+	input.evidence.provenance.verified == true
+	finding.stated(input.evidence.provenance.trainer)
+}
+
+evaluation_satisfied if settings.waived("evaluation")
+
+evaluation_satisfied if {
+	count(latest) > 0
+	every name, bound in settings.effective.metrics {
+		metric_holds(name, bound)
+	}
+}
+
+usable := [evaluation |
+	some evaluation in input.evidence.evaluations
+	evaluation.verified == true
+	is_object(evaluation.metrics)
+	count(evaluation.metrics) > 0
+	settings.fresh(evaluation.time)
+]
+
+# Only the newest counts: an old good one does not outweigh a new bad one.
+latest := settings.newest(usable)
+
+metric_holds(name, bound) if {
+	count(latest) > 0
+	bound_readable(bound)
+	every evaluation in latest {
+		above(evaluation.metrics[name], bound)
+		below(evaluation.metrics[name], bound)
+	}
+}
+
+bound_readable(bound) if {
+	count(bound) > 0
+	every side, limit in bound {
+		side in {"min", "max"}
+		is_number(limit)
+	}
+}
+
+above(value, bound) if {
+	is_number(value)
+	not "min" in object.keys(bound)
+}
+
+above(value, bound) if {
+	is_number(value)
+	value >= bound.min
+}
+
+below(value, bound) if {
+	is_number(value)
+	not "max" in object.keys(bound)
+}
+
+below(value, bound) if {
+	is_number(value)
+	value <= bound.max
+}
+
+approval_satisfied if settings.waived("approval")
+
+approval_satisfied if {
+	finding.stated(trainer)
+	count(approvers) >= settings.effective.approvals.minimum
+	is_number(settings.effective.approvals.minimum)
+}
+
+trainer := identity(input.evidence.provenance.trainer)
+
+approvers := {identity(approval.approver) |
+	some approval in input.evidence.approvals
+	approval.verified == true
+	finding.stated(approval.approver)
+	settings.fresh(approval.time)
+	identity(approval.approver) != trainer
+}
+
+# Two spellings of one name are one person.
+identity(name) := lower(trim_space(name)) if is_string(name)
+
+# METADATA
+# title: The training is on record
+# custom:
+#   rule: promotion.provenance_missing
+#   severity: critical
+#   clause: EU AI Act Art. 11, Annex IV(2)
+deny contains finding.of(rego.metadata.rule(), "There is no provenance of the training run.") if {
+	not settings.waived("provenance")
+	not provenance_present
+}
+
+# METADATA
+# title: The training's provenance is signed
+# custom:
+#   rule: promotion.provenance_unverified
+#   severity: critical
+#   clause: EU AI Act Art. 12, 15(5)
+deny contains finding.of(rego.metadata.rule(), "The provenance of the training run is not verified, or names no trainer.") if {
+	not settings.waived("provenance")
+	provenance_present
+	not provenance_verified
+}
+
+# METADATA
+# title: The training's provenance is recent
+# custom:
+#   rule: promotion.provenance_stale
+#   severity: high
+#   clause: EU AI Act Art. 72
+deny contains finding.of(rego.metadata.rule(), "The provenance of the training run is older than the policy allows, or its time is not usable.") if {
+	not settings.waived("provenance")
+	provenance_present
+	not settings.fresh(input.evidence.provenance.time)
+}
+
+# METADATA
+# title: The model was evaluated
+# custom:
+#   rule: promotion.evaluation_missing
+#   severity: high
+#   clause: EU AI Act Art. 15(1)
+deny contains finding.of(rego.metadata.rule(), "There is no verified, recent evaluation with metrics.") if {
+	not settings.waived("evaluation")
+	count(latest) == 0
+}
+
+# METADATA
+# title: Each required metric meets its threshold
+# custom:
+#   rule: promotion.metric
+#   severity: high
+#   clause: EU AI Act Art. 15(1)
+deny contains finding.of(rego.metadata.rule(), message) if {
+	not settings.waived("evaluation")
+	some name, bound in settings.effective.metrics
+	not metric_holds(name, bound)
+	message := concat("", ["The metric ", finding.quoted(name), " is missing or outside ", json.marshal(bound), "."])
+}
+
+# METADATA
+# title: Enough people approved, and none of them trained the model
+# custom:
+#   rule: promotion.approval_missing
+#   severity: high
+#   clause: EU AI Act Art. 14
+deny contains finding.of(rego.metadata.rule(), message) if {
+	not approval_satisfied
+	message := concat("", [
+		"Verified, recent approvals by people other than the trainer: found ", format_int(count(approvers), 10),
+		", needed ", json.marshal(object.get(settings.effective, ["approvals", "minimum"], null)), ".",
+	])
+}
+
+# METADATA
+# title: The trainer's own approval does not count
+# custom:
+#   rule: promotion.self_approval
+#   severity: medium
+#   clause: EU AI Act Art. 14
+warn contains finding.of(rego.metadata.rule(), "An approval by the trainer was not counted.") if {
+	some approval in input.evidence.approvals
+	identity(approval.approver) == trainer
+}
