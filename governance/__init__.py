@@ -11,15 +11,99 @@ from typing import TYPE_CHECKING
 from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from affidavit._approve import approve
+    from affidavit._data import data
+    from affidavit._decisions import (
+        DecisionExplanation,
+        ServedDecision,
+        disclose_decision,
+        explain_decision,
+    )
+    from affidavit._evidence import verified_statement
+    from affidavit._gate import GateResult, collect_evidence, gate
+    from affidavit._home import Home, create_home, open_home
+    from affidavit._measure import Evaluation, evaluate, explain_model
+    from affidavit._model_reference import ModelReference
+    from affidavit._models import load
+    from affidavit._read import Entry, Reader
+    from affidavit._recording import EvidenceGapWarning
+    from affidavit._run import Run, run
+    from affidavit._serve import prediction_ids, serve
+    from affidavit._settings import Settings, load_settings
+    from affidavit._train import train
+    from affidavit._verify_home import verify_home
     from affidavit.errors import AffidavitError, PolicyDenied
 
 __version__ = "0.1.0"
 
 _SOURCES = {
     "AffidavitError": "affidavit.errors",
+    "DecisionExplanation": "affidavit._decisions",
+    "Entry": "affidavit._read",
+    "Evaluation": "affidavit._measure",
+    "EvidenceGapWarning": "affidavit._recording",
+    "GateResult": "affidavit._gate",
+    "Home": "affidavit._home",
+    "ModelReference": "affidavit._model_reference",
     "PolicyDenied": "affidavit.errors",
+    "Reader": "affidavit._read",
+    "Run": "affidavit._run",
+    "ServedDecision": "affidavit._decisions",
+    "Settings": "affidavit._settings",
+    "approve": "affidavit._approve",
+    "collect_evidence": "affidavit._gate",
+    "create_home": "affidavit._home",
+    "data": "affidavit._data",
+    "disclose_decision": "affidavit._decisions",
+    "evaluate": "affidavit._measure",
+    "explain_decision": "affidavit._decisions",
+    "explain_model": "affidavit._measure",
+    "gate": "affidavit._gate",
+    "load": "affidavit._models",
+    "load_settings": "affidavit._settings",
+    "open_home": "affidavit._home",
+    "prediction_ids": "affidavit._serve",
+    "run": "affidavit._run",
+    "serve": "affidavit._serve",
+    "train": "affidavit._train",
+    "verified_statement": "affidavit._evidence",
+    "verify_home": "affidavit._verify_home",
 }
 
-__all__ = ["AffidavitError", "PolicyDenied", "__version__"]
+__all__ = [
+    "AffidavitError",
+    "DecisionExplanation",
+    "Entry",
+    "Evaluation",
+    "EvidenceGapWarning",
+    "GateResult",
+    "Home",
+    "ModelReference",
+    "PolicyDenied",
+    "Reader",
+    "Run",
+    "ServedDecision",
+    "Settings",
+    "__version__",
+    "approve",
+    "collect_evidence",
+    "create_home",
+    "data",
+    "disclose_decision",
+    "evaluate",
+    "explain_decision",
+    "explain_model",
+    "gate",
+    "load",
+    "load_settings",
+    "open_home",
+    "prediction_ids",
+    "run",
+    "serve",
+    "train",
+    "verified_statement",
+    "verify_home",
+]
 
-__getattr__ = lazy_names(__name__, _SOURCES)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, _SOURCES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -106,7 +106,7 @@ def _coroutine(
 def _generator(
     function: Callable[..., Any], signature: inspect.Signature, make: Callable[[], Guard]
 ) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         guard = make()
         bound = _begin(guard, signature, args, kwargs)
         inner = function(*bound.args, **bound.kwargs)

@@ -117,7 +117,7 @@ class _DataGuard:
         names = column_names(frame)
         if names is None:
             raise FingerprintError(
-                f"The reader of {self._name!r} returned a {type(frame).__name__}, not a data frame.",
+                f"The reader of {self._name!r} gave a {type(frame).__name__}, not a data frame.",
                 hint="Return a pandas, Polars or Arrow frame, or record other things with aff.run.",
             )
         source = fingerprint(frame)

@@ -13,8 +13,9 @@ from typing import Any
 from affidavit._context import acting
 from affidavit._evidence import verified_statement
 from affidavit._home import Home
+from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
-from affidavit._policy import Question, rule
+from affidavit._policy import Question, Ruling, rule
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
@@ -128,9 +129,9 @@ def gate(
     )
     ruling = rule(home, settings, question, time=effective_time)
     decision = ruling.decision
-    broken = any(f.rule.startswith(("engine.", "input.")) for f in decision.deny)
-    code = EXIT_ALLOWED if decision.allow else EXIT_ENGINE if broken else EXIT_DENIED
-    statement = _verdict(settings, found.name, found.digest, stage, decision, ruling.id, entries)
+    refused = EXIT_DENIED if decision.trustworthy else EXIT_ENGINE
+    code = EXIT_ALLOWED if decision.allow else refused
+    statement = _verdict(settings, found, stage, ruling, entries)
     record(home, settings, f"verdict on {found.name}", statement)
     return GateResult(found.name, stage, found.digest, code, decision, ruling.id, evidence)
 
@@ -202,32 +203,30 @@ def _fairness(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     # Recomputed from the signed counts: a figure in the statement is not taken on trust.
     result = FairnessResult.from_dict(ours["fairness"])
-    return [
-        {
-            "verified": True,
-            "time": ours["time"],
-            "features": list(row.feature),
-            "demographic_parity_ratio": row.value,
-            "lower": row.lower,
-            "upper": row.upper,
-            "assessment": row.assessment,
-            "min_n": row.min_n,
-        }
-        for row in result.four_fifths()
-    ]
+    found = []
+    for feature, disparities in result.disparities().items():
+        ratio = disparities["four_fifths_ratio"]
+        found.append(
+            {
+                "verified": True,
+                "time": ours["time"],
+                "features": list(feature),
+                "demographic_parity_ratio": ratio.value,
+                "lower": ratio.low,
+                "upper": ratio.high,
+                "assessment": result.assess(feature=feature),
+                "min_n": min(group.n for group in result.groups(feature)),
+            }
+        )
+    return found
 
 
 def _verdict(
-    settings: Settings,
-    name: str,
-    digest: str,
-    stage: str,
-    decision: Decision,
-    decision_id: str,
-    entries: list[int],
+    settings: Settings, found: ModelReference, stage: str, ruling: Ruling, entries: list[int]
 ) -> Statement:
     from affidavit import __version__
 
+    name, decision = found.name, ruling.decision
     passed = decision.allow
     bundle = decision.bundle_digest.removeprefix("sha256:")
     predicate: dict[str, Any] = {
@@ -242,7 +241,7 @@ def _verdict(
             "name": name,
             "stage": stage,
             "actor": acting(settings),
-            "decision": decision_id,
+            "decision": ruling.id,
             "entries": entries,
             "deny": decision.to_dict()["deny"],
             "warn": decision.to_dict()["warn"],
@@ -251,7 +250,7 @@ def _verdict(
     if bundle:
         predicate["policy"]["digest"] = {"sha256": bundle}
     return Statement(
-        (Resource(f"{name}.pickle", digest.removeprefix("sha256:")),), VERDICT, predicate
+        (Resource(f"{name}.pickle", found.digest.removeprefix("sha256:")),), VERDICT, predicate
     )
 
 

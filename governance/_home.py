@@ -141,8 +141,8 @@ class Home:
             KeyFileError: The person has a key of that role already.
         """
         root = self.trust_root()
-        for key in root.keys.values():
-            if key.identity == identity and role in key.roles:
+        for known in root.keys.values():
+            if known.identity == identity and role in known.roles:
                 raise KeyFileError(f"{identity!r} is enrolled as {role} already.")
         key = SigningKey.generate()
         path = self.person_key(identity, role)

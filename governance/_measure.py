@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit import explain as measurements
 from affidavit._context import acting, current_run, present
 from affidavit._data import column_names
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._run import resource_of
 from affidavit.errors import FairnessError, MissingDependencyError
-from affidavit.explain import Explanation, FairnessResult, explain_model, measure_fairness
+from affidavit.explain import Explanation, FairnessResult, measure_fairness
 from affidavit.lineage import (
     EVALUATION_FIELD,
     EXPLANATION,
     TEST_RESULT,
+    Fingerprint,
     Resource,
     Statement,
     fingerprint,
@@ -55,7 +57,7 @@ def evaluate(
         model: A fitted model with ``predict``; ``predict_proba`` is used where it has it.
         X: Features, shape (n_samples, n_features), as the model takes them.
         y: Labels, shape (n_samples,).
-        sensitive: Names of columns of ``X``, or a frame of sensitive features with one row a sample.
+        sensitive: Names of columns of ``X``, or a frame of sensitive features, a row a sample.
         positive: The label that counts as the positive outcome; the last class by default.
         seed: Seeds the resampling of the intervals.
 
@@ -83,7 +85,7 @@ def evaluate(
             _equals(y, chosen), _equals(predicted, chosen), groups, y_score=scores, seed=seed
         )
     data = resource_of(home, X, f"{name} evaluation data")
-    labels = fingerprint(_array(y)).digest
+    labels = _labels(y).digest
     predicate: dict[str, Any] = {
         "result": "PASSED",
         "configuration": [
@@ -107,7 +109,7 @@ def evaluate(
     return Evaluation(metrics, fairness)
 
 
-def explain(
+def explain_model(
     name: str,
     model: Any,
     X: Any,  # noqa: N803  # the field's name for a design matrix
@@ -134,7 +136,7 @@ def explain(
     """
     settings, home = present()
     base = background if background is not None else X
-    result = explain_model(model, X, background=base, seed=seed)
+    result = measurements.explain_model(model, X, background=base, seed=seed)
     data = resource_of(home, X, f"{name} explained data")
     values = _keep(home, f"{name} explanation values", result.to_arrow())
     kept = _keep(home, f"{name} background", _arrow(base, limit=1000))
@@ -267,6 +269,12 @@ def _array(values: Any) -> Any:
 
 def _equals(values: Any, label: Any) -> Any:
     return (_array(values) == label).astype("int8")
+
+
+def _labels(y: Any) -> Fingerprint:
+    values = _array(y)
+    # Text labels come as objects from some libraries and as text from others.
+    return fingerprint(values.astype(str) if values.dtype.kind in "OUT" else values)
 
 
 def _run_id() -> str:

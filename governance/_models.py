@@ -1,7 +1,7 @@
 """Models kept in the artifact store, found by reference, and loaded only when everything holds.
 
-A reference is ``name@production`` (the newest model that passed the promotion gate), ``name@latest``
-or ``name`` (the newest completed run's), or ``name@sha256:…``.
+A reference is ``name@production`` (the newest model that passed the promotion gate),
+``name@latest`` or ``name`` (the newest completed run's), or ``name@sha256:…``.
 """
 
 from __future__ import annotations

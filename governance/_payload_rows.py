@@ -13,7 +13,7 @@ def input_rows(value: Any) -> list[dict[str, Any]]:
     """Return the feature rows in what a prediction function was given.
 
     A mapping or a pydantic model is one row, a data frame or a list of mappings one row each, a
-    numeric array a row of numbered columns each, and anything else one row with the field ``input``.
+    numeric array a row of numbered columns each, anything else one row with the field ``input``.
     """
     if hasattr(value, "model_dump"):
         value = value.model_dump()
@@ -47,7 +47,7 @@ def output_rows(value: Any, count: int) -> list[Any]:
     return [json_safe(value)] * count
 
 
-def json_safe(value: Any) -> Any:
+def json_safe(value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
     """Return a value as JSON can carry it; NaN becomes null, unknown objects their text."""
     if value is None or isinstance(value, bool | int | str):
         return value

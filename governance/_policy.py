@@ -47,7 +47,7 @@ class Question:
         """Return the input document."""
         return {
             "action": self.action,
-            "actor": {"id": acting(settings), "roles": []},
+            "actor": {"id": acting(settings), "roles": settings.roles_of(acting(settings))},
             "purpose": self.purpose,
             "resource": {
                 "kind": self.kind,

@@ -67,7 +67,8 @@ class Run:
         self.name = name
         self.kind = kind
         self.decision = ""
-        self._home = home
+        self.obligations: list[dict[str, str]] = []
+        self.home = home
         self._settings = settings
         self._function = function
         self._purpose = purpose
@@ -94,7 +95,7 @@ class Run:
         Raises:
             FingerprintError: It has no canonical digest, such as a frame that repeats a column.
         """
-        resource = resource_of(self._home, thing, name)
+        resource = resource_of(self.home, thing, name)
         if resource.digest not in {item.digest for item in self._inputs}:
             self._inputs.append(resource)
         return resource
@@ -107,10 +108,10 @@ class Run:
             name: What it is called.
         """
         if hasattr(thing, "predict") and not isinstance(thing, str | bytes | os.PathLike):
-            kept = keep_model(self._home, thing, name or self.name)
+            kept = keep_model(self.home, thing, name or self.name)
             self._outputs.extend(kept)
             return kept[0]
-        resource = resource_of(self._home, thing, name, known=False)
+        resource = resource_of(self.home, thing, name, known=False)
         self._outputs.append(resource)
         return resource
 
@@ -157,6 +158,7 @@ class Run:
             "status": "failed" if error else "completed",
             "metrics": self._metrics,
             "decision": self.decision,
+            "obligations": self.obligations,
             "parent": self._parent,
         }
         if error is not None:
@@ -176,7 +178,7 @@ class Run:
             PROVENANCE,
             {"buildDefinition": definition, "runDetails": details, RUN_FIELD: ours},
         )
-        record(self._home, self._settings, f"run {self.name} {self.id}", statement)
+        record(self.home, self._settings, f"run {self.name} {self.id}", statement)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`@aff.serve`: a prediction function whose every prediction is decided on, recorded and findable."""
+"""`@aff.serve`: a prediction function whose every prediction is decided on and recorded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, ParamSpec, TypeVar
 from affidavit._call import guarded
 from affidavit._context import acting, present, served
 from affidavit._home import Home
-from affidavit._named_keys import NamedKeys
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
+from affidavit._named_keys import NamedKeys
 from affidavit._payload_rows import input_rows, json_safe, output_rows
 from affidavit._policy import Question, Ruling, enforce
 from affidavit._recording import record
@@ -117,7 +117,7 @@ class _ServeGuard:
         return value
 
     def done(self, result: Any) -> Any:
-        output = self._streamed if self._streamed else result
+        output = self._streamed or result
         self._record("served", output_rows(output, len(self._rows)))
         return result
 

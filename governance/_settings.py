@@ -11,6 +11,9 @@ engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
+[people]                       # who has which roles; where the table stands, it alone decides
+"alice@example.com" = ["auditor"]
+
 [datasets.applications.columns]
 national_id = ["direct-identifier"]
 sex = ["sensitive"]
@@ -38,6 +41,7 @@ from affidavit.errors import ConfigurationError
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {"home", "environment", "on_error"},
     "policy": {"engine", "url", "data", "mode"},
+    "people": None,
     "datasets": None,
     "systems": None,
 }
@@ -50,6 +54,9 @@ class Settings:
     Args:
         home: The folder that holds ledger, keys and artifacts.
         actor: Who acts, as recorded; `AFFIDAVIT_ACTOR`, else the operating system's user.
+        claimed_roles: The roles that `AFFIDAVIT_ROLES` claims, separated by commas; they count
+            only where no table of people is declared.
+        people: Declared people with their roles; None where there is no such table.
         environment: ``development`` or ``production``, told to the policies.
         on_error: What happens to a call whose record cannot be written.
         engine: Which policy engine decides.
@@ -62,6 +69,8 @@ class Settings:
 
     home: Path
     actor: str
+    claimed_roles: tuple[str, ...] = ()
+    people: Mapping[str, Any] | None = None
     environment: str = "development"
     on_error: Literal["block", "warn"] = "block"
     engine: Literal["embedded", "opa"] = "embedded"
@@ -70,6 +79,12 @@ class Settings:
     mode: Literal["enforce", "observe"] = "enforce"
     datasets: Mapping[str, Any] = field(default_factory=dict)
     systems: Mapping[str, Any] = field(default_factory=dict)
+
+    def roles_of(self, person: str) -> list[str]:
+        """Return a person's roles; none leaves the policy its default role."""
+        if self.people is None:
+            return list(self.claimed_roles)
+        return [str(role) for role in self.people.get(person, [])]
 
     def column_tags(self, dataset: str) -> dict[str, list[str]]:
         """Return the declared tags of a dataset's columns."""
@@ -99,6 +114,8 @@ def load_settings() -> Settings:
     return Settings(
         home=Path(home).expanduser().absolute(),
         actor=os.environ.get("AFFIDAVIT_ACTOR") or _user(),
+        claimed_roles=tuple(filter(None, os.environ.get("AFFIDAVIT_ROLES", "").split(","))),
+        people=content.get("people"),
         environment=_one_of(
             "environment", environment or "development", "development", "production"
         ),

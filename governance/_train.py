@@ -11,9 +11,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
 from affidavit._context import current_run, present
+from affidavit._data import column_names
+from affidavit._excluded import check_excluded
 from affidavit._policy import Question, enforce
 from affidavit._run import Run, take_argument
-from affidavit.errors import FingerprintError, LedgerError
+from affidavit.errors import FingerprintError, LedgerError, ObligationError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +60,7 @@ class _TrainGuard:
         self._function = function
         self._run: Run
         self._last: Any = None
+        self._frames: list[Any] = []
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         settings, home = present()
@@ -82,6 +85,8 @@ class _TrainGuard:
         for name, value in bound.arguments.items():
             if name not in {"self", "cls"}:
                 take_argument(self._run, name, value)
+                if column_names(value) is not None:
+                    self._frames.append(value)
 
     @contextlib.contextmanager
     def _in_run(self) -> Iterator[None]:
@@ -102,18 +107,39 @@ class _TrainGuard:
     def done(self, result: Any) -> Any:
         outcome = self._last if result is None else result
         try:
-            for thing in outcome if isinstance(outcome, tuple) else (outcome,):
+            things = outcome if isinstance(outcome, tuple) else (outcome,)
+            violated = self._check_excluded(things)
+            for thing in () if violated else things:
                 self._take(thing)
-            self._run.end()
+            self._run.end(violated)
         except (LedgerError, FingerprintError) as error:
             # Hours of training are not thrown away because a disk is full.
             error.result = outcome  # type: ignore[union-attr]  # an attribute for whoever catches it
             error.add_note("What the training function returned is the `result` of this error.")
             raise
+        if violated is not None:
+            raise violated
         return result
 
     def failed(self, error: BaseException) -> None:
         self._run.end(error)
+
+    def _check_excluded(self, things: tuple[Any, ...]) -> ObligationError | None:
+        found = [
+            item
+            for thing in things
+            if hasattr(thing, "predict")
+            for item in check_excluded(self._run.home, thing, self._frames)
+        ]
+        self._run.obligations = [item.to_dict() for item in found]
+        used = [item for item in found if item.outcome == "violated"]
+        if not used:
+            return None
+        return ObligationError(
+            f"The model {self._name!r} learns from {used[0].column!r}, which the policy lets be "
+            f"read from {used[0].dataset!r} but not be used as a feature.",
+            hint="Train without the column; it may stay in the frame for measuring fairness.",
+        )
 
     def _take(self, thing: Any) -> None:
         if hasattr(thing, "predict"):

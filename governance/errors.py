@@ -134,7 +134,7 @@ class LedgerCorruptError(LedgerError):
 
 
 class SubjectKeyConflictError(LedgerError):
-    """Two writers made a key for the same data subject at one moment; the payload is sealed again."""
+    """Two writers made a key for one data subject at one moment; the payload is sealed again."""
 
 
 class KeyFileError(LedgerError):

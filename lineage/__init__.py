@@ -8,13 +8,20 @@ from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
+    from affidavit.lineage._code import code_facts
+    from affidavit.lineage._digest import Digest, Fingerprint
     from affidavit.lineage._envelope import (
         STATEMENT_TYPE,
         Envelope,
         pre_authentication_encoding,
         sign_envelope,
     )
+    from affidavit.lineage._environment import environment_facts
+    from affidavit.lineage._estimators import estimator_fingerprint
+    from affidavit.lineage._files import directory_manifest, file_digest
     from affidavit.lineage._findings import Fault, VerificationReport
+    from affidavit.lineage._fingerprint import fingerprint
+    from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
     from affidavit.lineage._keys import (
         PublicKey,
@@ -54,7 +61,8 @@ if TYPE_CHECKING:
     from affidavit.lineage._records import new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._statement import Resource, Statement, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
-    from affidavit.lineage._trust import TrustedKey, TrustRoot
+    from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
     from affidavit.lineage._verify import Progress, verify_ledger
 
 _SOURCES = {
@@ -62,24 +70,28 @@ _SOURCES = {
     "Checkpoint": "affidavit.lineage._checkpoint",
     "CompactRange": "affidavit.lineage._merkle",
     "DATASET": "affidavit.lineage._predicates",
+    "Digest": "affidavit.lineage._digest",
     "EVALUATION_FIELD": "affidavit.lineage._predicates",
     "EXPLANATION": "affidavit.lineage._predicates",
     "Envelope": "affidavit.lineage._envelope",
     "Fault": "affidavit.lineage._findings",
+    "Fingerprint": "affidavit.lineage._digest",
     "GAP": "affidavit.lineage._predicates",
-    "MAX_ENTRY": "affidavit.lineage._ledger",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
+    "MAX_ENTRY": "affidavit.lineage._ledger",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
     "PROVENANCE": "affidavit.lineage._predicates",
     "PayloadVault": "affidavit.lineage._payloads",
+    "Progress": "affidavit.lineage._verify",
     "PublicKey": "affidavit.lineage._keys",
     "REPORT": "affidavit.lineage._predicates",
     "RUN_FIELD": "affidavit.lineage._predicates",
     "Resource": "affidavit.lineage._statement",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
+    "role_for": "affidavit.lineage._trust",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
     "Statement": "affidavit.lineage._statement",
@@ -91,9 +103,16 @@ _SOURCES = {
     "VERDICT_FIELD": "affidavit.lineage._predicates",
     "VerificationReport": "affidavit.lineage._findings",
     "check_disclosures": "affidavit.lineage._payloads",
+    "code_facts": "affidavit.lineage._code",
     "consistency_proof": "affidavit.lineage._merkle",
     "derive_rows": "affidavit.lineage._index",
+    "diff_tables": "affidavit.lineage._table_tree",
+    "directory_manifest": "affidavit.lineage._files",
     "dump_json": "affidavit.lineage._strict_json",
+    "environment_facts": "affidavit.lineage._environment",
+    "estimator_fingerprint": "affidavit.lineage._estimators",
+    "file_digest": "affidavit.lineage._files",
+    "fingerprint": "affidavit.lineage._fingerprint",
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
     "new_id": "affidavit.lineage._records",
@@ -108,6 +127,8 @@ _SOURCES = {
     "sign_note": "affidavit.lineage._note",
     "statement_facts": "affidavit.lineage._index",
     "statement_id": "affidavit.lineage._statement",
+    "table_fingerprint": "affidavit.lineage._frames",
+    "table_tree": "affidavit.lineage._frames",
     "timestamp": "affidavit.lineage._records",
     "tree_root": "affidavit.lineage._merkle",
     "verify_consistency": "affidavit.lineage._merkle",
@@ -119,41 +140,51 @@ _SOURCES = {
 
 __all__ = [
     "APPROVAL",
-    "Checkpoint",
-    "CompactRange",
     "DATASET",
     "EVALUATION_FIELD",
     "EXPLANATION",
-    "Envelope",
-    "Fault",
     "GAP",
     "KINDS",
-    "Ledger",
     "MAX_ENTRY",
+    "PROVENANCE",
+    "REPORT",
+    "RUN_FIELD",
+    "STATEMENT_TYPE",
+    "TEST_RESULT",
+    "TRUST_ROOT",
+    "VERDICT",
+    "VERDICT_FIELD",
+    "Checkpoint",
+    "CompactRange",
+    "Digest",
+    "Envelope",
+    "Fault",
+    "Fingerprint",
+    "Ledger",
     "Note",
     "NoteSigner",
     "NoteVerifier",
-    "PROVENANCE",
     "PayloadVault",
+    "Progress",
     "PublicKey",
-    "REPORT",
-    "RUN_FIELD",
     "Resource",
-    "STATEMENT_TYPE",
     "SealedPayload",
     "SigningKey",
     "Statement",
-    "TEST_RESULT",
-    "TRUST_ROOT",
     "TrustRoot",
     "TrustedKey",
-    "VERDICT",
-    "VERDICT_FIELD",
     "VerificationReport",
     "check_disclosures",
+    "code_facts",
     "consistency_proof",
     "derive_rows",
+    "diff_tables",
+    "directory_manifest",
     "dump_json",
+    "environment_facts",
+    "estimator_fingerprint",
+    "file_digest",
+    "fingerprint",
     "inclusion_proof",
     "leaf_hash",
     "new_id",
@@ -164,10 +195,13 @@ __all__ = [
     "read_key",
     "read_secret",
     "record_bytes",
+    "role_for",
     "sign_envelope",
     "sign_note",
     "statement_facts",
     "statement_id",
+    "table_fingerprint",
+    "table_tree",
     "timestamp",
     "tree_root",
     "verify_consistency",
@@ -177,4 +211,5 @@ __all__ = [
     "write_secret",
 ]
 
-__getattr__ = lazy_names(__name__, _SOURCES)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, _SOURCES)

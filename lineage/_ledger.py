@@ -20,8 +20,8 @@ from affidavit.lineage._merkle import (
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._store import Store
-from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
 from affidavit.lineage._tiles import TileReader, extend_tiles
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
 
 MAX_ENTRY = 64 * 1024
 """The largest entry, in bytes; what is larger is logged by its digest."""
