@@ -1,0 +1,320 @@
+"""The command line. It parses, calls and prints; it decides nothing.
+
+Exit codes: 0 pass; 1 denied or not verified; 2 usage, or it could not be decided. The gate has
+codes of its own, which its help lists.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit import __version__
+from affidavit._cli_keys import keys
+from affidavit._cli_policy import policy
+from affidavit._cli_show import register_show
+from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
+from affidavit.errors import (
+    AffidavitError,
+    LedgerCorruptError,
+    PolicyDenied,
+    PolicyEngineError,
+    VerificationError,
+)
+
+app = typer.Typer(
+    name="affidavit",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Signed lineage, enforced policies, explanations and fairness for machine learning.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(keys, name="keys")
+app.add_typer(policy, name="policy")
+register_show(app)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and an exit code."""
+    as_json = "--json" in sys.argv
+    try:
+        app()
+    except AffidavitError as error:
+        print_error(error, as_json=as_json)
+        sys.exit(_exit_code(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _exit_code(error: AffidavitError) -> int:
+    if isinstance(error, PolicyEngineError):
+        return 2
+    denied = (VerificationError, PolicyDenied, LedgerCorruptError)
+    return 1 if isinstance(error, denied) else 2
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda v: _version(wanted=v), help="Print the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def init(
+    *,
+    origin: Annotated[str, typer.Option(help="The log's name; a random one by default.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make an Affidavit home: an empty ledger and its keys. Safe to run again."""
+    from affidavit._home import create_home
+    from affidavit._settings import load_settings
+
+    settings = load_settings()
+    home, made = create_home(settings.home, actor=settings.actor, origin=origin)
+    facts = {
+        "ok": True,
+        "created": made,
+        "home": str(home.folder),
+        "origin": home.verifier.name,
+        "key": str(home.verifier),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    say("Created." if made else "There is a home already; nothing was changed.", "bold")
+    print_facts({"home": home.folder, "log": home.verifier.name, "public key": home.verifier})
+    say("Give the public key to whoever audits, by a way that the operator cannot change.")
+
+
+@app.command()
+def verify(
+    *,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint exported earlier, which the log must still extend."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the log's public key, from your own copy.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute and check everything: entries, tree, checkpoints, signatures, index, artifacts."""
+    from affidavit._context import present
+    from affidavit._verify_home import verify_home
+    from affidavit.lineage import NoteVerifier
+
+    _, home = present()
+    pinned = NoteVerifier.parse(_read(key).decode("utf-8", "replace")) if key else None
+    exported = _read(checkpoint) if checkpoint else None
+    with progress("Verifying", quiet=as_json) as told:
+        report = verify_home(home, verifier=pinned, exported=exported, progress=told)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        verdict = "Verified." if report.ok else f"NOT VERIFIED: {len(report.errors)} finding(s)."
+        say(verdict, "bold green" if report.ok else "bold red")
+        print_facts(
+            {
+                "entries": f"{report.size} ({report.statements} statements, "
+                f"{report.records} records)",
+                "tree size": report.size,
+                "root": report.root,
+                "checkpoints": report.checkpoints,
+                "key": f"{report.key}{' (yours)' if pinned else ' (the home’s own)'}",
+            }
+        )
+        if report.errors:
+            rows = [(f.where, f.code, f.message) for f in report.errors]
+            print_table("What is wrong", ("where", "code", "what"), rows)
+            if report.more_errors:
+                say(f"… and {report.more_errors} more.")
+        elif not exported:
+            say(
+                "No witness covers this log: whoever holds its key could rewrite history. Keep "
+                "checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify against them."
+            )
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def checkpoint(
+    *,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write it to a file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export the newest signed checkpoint, to be kept where the operator cannot change it."""
+    from affidavit._context import present
+
+    _, home = present()
+    note = home.ledger.checkpoint()
+    if output is not None:
+        output.write_bytes(note)
+    head = home.ledger.head()
+    if as_json:
+        facts = {"ok": True, "origin": head.origin, "size": head.size, "root": head.root.hex()}
+        print_json({**facts, "note": note.decode()})
+    elif output is None:
+        sys.stdout.write(note.decode())
+    else:
+        say(f"The checkpoint of {head.size} entries is in {output}.")
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check that everything needed is there and in order."""
+    from affidavit._doctor import examine
+
+    checks = list(examine())
+    ok = all(check.state != "fail" for check in checks)
+    if as_json:
+        print_json({"ok": ok, "checks": [check.to_dict() for check in checks]})
+    else:
+        rows = [(check.state, check.name, check.message) for check in checks]
+        print_table("Doctor", ("state", "what", "found"), rows)
+    raise typer.Exit(0 if ok else 2)
+
+
+@app.command()
+def gate(
+    name: Annotated[str, typer.Argument(help="The system, or a model such as NAME@sha256:…")],
+    *,
+    stage: Annotated[str, typer.Option(help="The stage to pass.")] = "promote",
+    effective_time: Annotated[
+        str, typer.Option(help="Decide as at this moment, RFC 3339 in UTC.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Decide whether a model may pass a stage, from signed evidence alone.
+
+    Exit codes: 0 allowed, 1 denied, 2 usage, 3 the policy engine could not decide, 4 evidence
+    that cannot be verified.
+    """
+    from affidavit._context import present
+    from affidavit._gate import gate as decide
+
+    if form not in {"text", "json"}:
+        raise typer.BadParameter(f"{form!r} is not text or json.", param_hint="--format")
+    settings, home = present()
+    result = decide(home, settings, name, stage=stage, effective_time=effective_time)
+    if as_json or form == "json":
+        print_json(result.to_dict())
+        raise typer.Exit(result.exit_code)
+    words = {0: "ALLOWED", 1: "DENIED", 3: "NOT DECIDED", 4: "EVIDENCE NOT VERIFIED"}
+    style = "bold green" if result.allowed else "bold red"
+    say(f"{words[result.exit_code]}: {result.name} may{'' if result.allowed else ' not'} pass "
+        f"{result.stage}.", style)  # fmt: skip
+    print_facts({"model": result.digest, "decision": result.decision_id or "-"})
+    if result.decision is not None:
+        found = [("deny", f) for f in result.decision.deny]
+        found += [("warn", f) for f in result.decision.warn]
+        rows = [(kind, f.rule, f.message, f.clause) for kind, f in found]
+        if rows:
+            print_table("Findings", ("", "rule", "what", "clause"), rows)
+    for fault in result.faults:
+        say(f"{fault.where}: {fault.message}", "red")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def approve(
+    reference: Annotated[str, typer.Argument(help="The model, such as NAME@latest.")],
+    *,
+    person: Annotated[str, typer.Option("--as", help="The approver's enrolled identity.")],
+    comment: Annotated[str, typer.Option(help="What the approver wants to say.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Sign an approval of a model with a person's own key."""
+    from affidavit._approve import approve as sign
+    from affidavit._context import present
+
+    settings, home = present()
+    digest = sign(home, settings, reference, person, comment)
+    if as_json:
+        print_json({"ok": True, "digest": digest, "approver": person})
+    else:
+        say(f"{person} approved {digest}.")
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="The system.")],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a self-contained audit report of a system."""
+    from affidavit._context import present
+    from affidavit.ui import render_report
+
+    settings, home = present()
+    with progress("Rendering", quiet=as_json):
+        text = render_report(home, settings, name)
+    temporary = output.with_name(output.name + ".part")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(output)
+    if as_json:
+        print_json({"ok": True, "output": str(output), "bytes": len(text.encode())})
+    else:
+        say(f"The report is in {output}.")
+
+
+@app.command()
+def ui(
+    *,
+    port: Annotated[int, typer.Option(help="The port on this machine.")] = 8501,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open the auditor's app."""
+    from affidavit._context import present
+    from affidavit.ui import launch
+
+    present()
+    raise typer.Exit(launch(host=host, port=port, headless=not browser))
+
+
+@app.command()
+def demo(
+    *,
+    scenario: Annotated[str, typer.Option(help="referral or lending.")] = "referral",
+    rows: Annotated[int, typer.Option(help="Rows that the lending generator makes.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seeds the generator.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole loop: governed read, training, evidence, gate, serving, verification, report."""
+    from affidavit._demo import run_demo
+
+    result = run_demo(scenario, rows=rows, seed=seed, quiet=as_json)
+    if as_json:
+        print_json(result)
+    raise typer.Exit(0 if result["ok"] else 1)
+
+
+def _read(path: Path) -> bytes:
+    from affidavit.errors import ConfigurationError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
