@@ -206,8 +206,11 @@ def _fixed(array: Any, dtype: str, valid: NDArray[np.bool_] | None) -> NDArray[A
     whole = np.frombuffer(array.buffers()[1], dtype=dtype, count=array.offset + len(array))
     values = whole[array.offset :]
     if valid is not None:
-        values = values.copy()
-        values[~valid] = np.zeros((), dtype)
+        if values.dtype.kind == "V":
+            values = values.copy()
+            values[~valid] = np.zeros((), dtype)
+        else:
+            values = np.where(valid, values, values.dtype.type(0))
     return values
 
 
@@ -220,9 +223,9 @@ def _feed_floats(state: _Hash, array: Any) -> None:
     width = array.type.bit_width // 8
     valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
     values = _fixed(array, f"<f{width}", valid)
-    # The maximum is NaN if any value is: one pass without a temporary array.
-    if np.isnan(values.max()):
-        number = ~np.isnan(values)
+    nan = np.isnan(values)
+    if nan.any():
+        number = ~nan
         valid = number if valid is None else valid & number
         values = np.where(valid, values, values.dtype.type(0))
     bits = values.view(f"<i{width}")

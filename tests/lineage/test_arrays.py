@@ -63,10 +63,11 @@ def test_dtype_and_shape_count():
 def test_padding_of_structured_arrays_does_not_count_but_every_field_does():
     dtype = np.dtype([("a", "i1"), ("b", "<f8"), ("c", "<i4", (2,))], align=True)
     one = np.zeros(3, dtype)
-    two = np.frombuffer(b"\xff" * one.nbytes, dtype).copy()
+    memory = bytearray(b"\xff" * one.nbytes)  # a copy of the array need not copy its padding
+    two = np.frombuffer(memory, dtype)
     for name in dtype.names:
         two[name] = 0
-    assert one.tobytes() != two.tobytes()
+    assert memory[1:8] == b"\xff" * 7
     assert array_digest(one) == array_digest(two)
     packed = np.dtype([("a", "i1"), ("b", ">f8"), ("c", "<i4", (2,))])
     assert array_digest(one.astype(packed)) == array_digest(one)

@@ -222,3 +222,23 @@ def test_an_empty_directory_has_a_digest_and_an_unknown_algorithm_has_none(tmp_p
     (tmp_path / "f").touch()
     with pytest.raises(FingerprintError, match="'md5'"):
         directory_manifest(tmp_path, "md5")
+
+
+def test_order_and_root_are_those_that_model_signing_computes(tmp_path):
+    # Written down from `model_signing.hashing.Config().hash(path)` of model-signing 1.1.1.
+    contents = {
+        "d0.txt": b"a\n",
+        "d0/f": b"b\n",
+        "d0-x": b"c\n",
+        "d0/x/y": b"d\n",
+        ".hidden": b"e\n",
+        "é": b"f",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    manifest = directory_manifest(tmp_path)
+    order = [".hidden", "d0/f", "d0/x/y", "d0-x", "d0.txt", "é"]
+    assert [name for name, _ in manifest.files] == order
+    root = "649cda433c4601c1dfefaf7777cadb29e3523bc5c5365f11bc11eafde71fb2a4"
+    assert manifest.oms_root == root
