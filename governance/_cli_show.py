@@ -177,7 +177,8 @@ def explain(
             "prediction": f"{identifier} (entry {found.decision.entry})",
             "model": found.decision.record.get("model_digest"),
             "output": found.decision.output,
-            "explained": f"{found.output:.6g} ({found.output_space}), average {found.base_value:.6g}",
+            "explained": f"{found.output:.6g} ({found.output_space}); average "
+            f"{found.base_value:.6g}",
             "method": f"{found.method}, residual {found.residual:.2g}",
         }
     )

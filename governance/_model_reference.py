@@ -14,11 +14,11 @@ class ModelReference:
         version: ``production``, ``latest`` or a digest.
         digest: The model file's digest, ``sha256:…``.
         entry: The log index of the run that made it.
-        promoted: Whether it passed the promotion gate.
+        verdict: The log index of the verdict that promoted it; None where none did.
     """
 
     name: str
     version: str
     digest: str
     entry: int
-    promoted: bool
+    verdict: int | None

@@ -98,6 +98,8 @@ def load_resolved(home: Home, settings: Settings, found: ModelReference, purpose
             hint="Run `affidavit verify`: the index may have been edited.",
             index=found.entry,
         )
+    home.artifacts.get(found.digest)
+    evidence = {**verdict_evidence(home, found), "artifact": {"verified": True}}
     question = Question(
         "affidavit/load",
         "model.load",
@@ -105,10 +107,31 @@ def load_resolved(home: Home, settings: Settings, found: ModelReference, purpose
         found.name,
         found.digest,
         purpose,
-        tags=["promoted"] if found.promoted else [],
+        extra={"evidence": evidence},
     )
     enforce(home, settings, question)
     return unpickle(home, found.digest)
+
+
+def verdict_evidence(home: Home, found: ModelReference) -> dict[str, Any]:
+    """Return what a policy is told of a model's promotion; nothing where no verdict verifies.
+
+    Raises:
+        VerificationError: A verdict is in the index, but does not hold or is of another model.
+    """
+    from affidavit._evidence import verified_statement
+
+    if found.verdict is None:
+        return {}
+    statement = verified_statement(home, found.verdict)
+    passed = statement.predicate.get("verificationResult") == "PASSED"
+    if not passed or found.digest not in {subject.digest for subject in statement.subjects}:
+        raise VerificationError(
+            f"The verdict at entry {found.verdict} does not promote {found.digest}.",
+            hint="Run `affidavit verify`: the index may have been edited.",
+            index=found.verdict,
+        )
+    return {"verdict": {"verified": True, "allowed": True}}
 
 
 def unpickle(home: Home, digest: str) -> Any:

@@ -191,7 +191,7 @@ class Reader:
             hint = "Give `sha256:` and at least eight digits of it."
         if found is None:
             raise NotFoundError(missing, hint=hint)
-        return ModelReference(name, version, found, made[found], found in promoted)
+        return ModelReference(name, version, found, made[found], promoted.get(found))
 
     def _models(self, name: str) -> list[Row]:
         query = (
@@ -207,9 +207,9 @@ class Reader:
         )
         return self._rows(query)
 
-    def _promoted(self, name: str) -> list[str]:
+    def _promoted(self, name: str) -> dict[str, int]:
         query = (
-            select(ARTIFACT.c.digest, STATEMENT.c.outcome)
+            select(ARTIFACT.c.digest, STATEMENT.c.outcome, STATEMENT.c.entry)
             .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
             .where(
                 STATEMENT.c.kind == "verdict",
@@ -218,10 +218,14 @@ class Reader:
             )
             .order_by(STATEMENT.c.entry.desc())
         )
-        newest: dict[str, str] = {}
+        newest: dict[str, Row] = {}
         for row in self._rows(query):
-            newest.setdefault(str(row["digest"]), str(row["outcome"]))
-        return [digest for digest, outcome in newest.items() if outcome == "PASSED"]
+            newest.setdefault(str(row["digest"]), row)
+        return {
+            digest: int(row["entry"])
+            for digest, row in newest.items()
+            if row["outcome"] == "PASSED"
+        }
 
     def systems(self) -> list[str]:
         """Return the names of the systems that have runs, in alphabetical order."""

@@ -22,6 +22,7 @@ from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit.errors import ConfigurationError, FingerprintError
 from affidavit.lineage import (
+    MAX_ENTRY,
     PROVENANCE,
     RUN_FIELD,
     Resource,
@@ -178,6 +179,10 @@ class Run:
             PROVENANCE,
             {"buildDefinition": definition, "runDetails": details, RUN_FIELD: ours},
         )
+        if len(statement.to_bytes()) > MAX_ENTRY // 2:
+            # An environment of very many packages stands beside the log, under its digest.
+            kept = self.home.artifacts.put(dump_json(definition["internalParameters"]))
+            definition["internalParameters"] = {"artifact": f"sha256:{kept}"}
         record(self.home, self._settings, f"run {self.name} {self.id}", statement)
 
 

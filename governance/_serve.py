@@ -14,7 +14,7 @@ from affidavit._call import guarded
 from affidavit._context import acting, present, served
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
-from affidavit._models import resolve
+from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
 from affidavit._payload_rows import input_rows, json_safe, output_rows
 from affidavit._policy import Question, Ruling, enforce
@@ -89,7 +89,7 @@ class _ServeGuard:
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         self._settings, self._home = present()
-        self._model = _resolve(self._home, self._reference)
+        self._model, evidence = _resolve(self._home, self._reference)
         question = Question(
             "affidavit/serve",
             "model.serve",
@@ -97,7 +97,7 @@ class _ServeGuard:
             self._model.name,
             self._model.digest,
             self._purpose,
-            tags=["promoted"] if self._model.promoted else [],
+            extra={"evidence": evidence},
         )
         self._ruling = enforce(self._home, self._settings, question)
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
@@ -189,17 +189,19 @@ class _ServeGuard:
         return "" if value is None else str(value)
 
 
-_resolved: dict[tuple[str, str], tuple[float, ModelReference]] = {}
+_Resolved = tuple[ModelReference, dict[str, Any]]
+_resolved: dict[tuple[str, str], tuple[float, _Resolved]] = {}
 _resolved_lock = threading.Lock()
 
 
-def _resolve(home: Home, reference: str) -> ModelReference:
+def _resolve(home: Home, reference: str) -> _Resolved:
     key = (str(home.folder), reference)
     now = time.monotonic()
     found = _resolved.get(key)
     if found is not None and now - found[0] < RESOLVED_SECONDS:
         return found[1]
     model = resolve(home, reference)
+    answer = (model, verdict_evidence(home, model))
     with _resolved_lock:
-        _resolved[key] = (now, model)
-    return model
+        _resolved[key] = (now, answer)
+    return answer

@@ -16,7 +16,10 @@ from rich.text import Text
 
 from affidavit.errors import AffidavitError
 
-out = Console(soft_wrap=False, highlight=False)
+out = Console(highlight=False)
+if not out.is_terminal:
+    # Whoever reads a pipe wants whole ids, not columns folded to a guessed width.
+    out = Console(highlight=False, width=200)
 err = Console(stderr=True, highlight=False)
 
 

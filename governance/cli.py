@@ -138,7 +138,7 @@ def verify(
                 "tree size": report.size,
                 "root": report.root,
                 "checkpoints": report.checkpoints,
-                "key": f"{report.key}{' (yours)' if pinned else ' (the home’s own)'}",
+                "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
             }
         )
         if report.errors:
@@ -302,7 +302,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seeds the generator.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole loop: governed read, training, evidence, gate, serving, verification, report."""
+    """Run the whole loop on real data: read, train, measure, gate, serve, verify, report."""
     from affidavit._demo import run_demo
 
     result = run_demo(scenario, rows=rows, seed=seed, quiet=as_json)
