@@ -264,17 +264,14 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a self-contained audit report of a system."""
+    from affidavit._cli_reports import write_report
     from affidavit._context import present
-    from affidavit.ui import render_report
 
     settings, home = present()
     with progress("Rendering", quiet=as_json):
-        text = render_report(home, settings, name)
-    temporary = output.with_name(output.name + ".part")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(output)
+        size = write_report(home, settings, name, output)
     if as_json:
-        print_json({"ok": True, "output": str(output), "bytes": len(text.encode())})
+        print_json({"ok": True, "output": str(output), "bytes": size})
     else:
         say(f"The report is in {output}.")
 
@@ -287,11 +284,11 @@ def ui(
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
     """Open the auditor's app."""
+    from affidavit._cli_reports import open_app
     from affidavit._context import present
-    from affidavit.ui import launch
 
     present()
-    raise typer.Exit(launch(host=host, port=port, headless=not browser))
+    raise typer.Exit(open_app(host, port, browser=browser))
 
 
 @app.command()
