@@ -116,7 +116,11 @@ def _through(step: Any, inputs: Sources) -> Sources | None:
     if own in _COLUMNWISE:
         return inputs
     if structured is not None:
-        return structured(step, inputs)
+        try:
+            return structured(step, inputs)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            # Another version's structure: not understood, so not followed.
+            return None
     if "SelectorMixin" in kinds:
         return [inputs[j] for j in np.flatnonzero(step.get_support())]
     return None
@@ -207,6 +211,6 @@ def _polynomial(step: Any, inputs: Sources) -> Sources | None:
 
 
 def _even_split(step: Any, inputs: Sources) -> Sources | None:
-    width = len(step.get_feature_names_out([f"c{i}" for i in range(len(inputs))]))
+    width = len(step.get_feature_names_out())
     per, rest = divmod(width, len(inputs))
     return None if rest else [s for s in inputs for _ in range(per)]
