@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 NAMES = ["age", "workclass", "fnlwgt", "education", "education-num", "marital-status"]
 NAMES += ["occupation", "relationship", "race", "sex", "capital-gain", "capital-loss"]
 NAMES += ["hours-per-week", "native-country", "income"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Many small predictions are slower on several threads than on one."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

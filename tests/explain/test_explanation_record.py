@@ -1,5 +1,7 @@
 """What an explanation says of itself, and what it refuses."""
 
+# ruff: noqa: PD011  # `values` is what an explanation calls its attributions
+
 from __future__ import annotations
 
 import dataclasses
@@ -10,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from affidavit.errors import ExplanationError
-from affidavit.explain import Explanation, Reason, explain_model
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron
 from sklearn.tree import DecisionTreeClassifier
+
+from affidavit.errors import ExplanationError
+from affidavit.explain import Explanation, Reason, explain_model
 
 rng = np.random.default_rng(4)
 X = pd.DataFrame(rng.normal(size=(80, 3)), columns=["a", "b", "c"])

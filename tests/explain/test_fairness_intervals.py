@@ -6,6 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, fisher_exact
+from scipy.stats.contingency import relative_risk
+
 from affidavit.errors import FairnessError
 from affidavit.explain import FairnessResult, GroupCounts, measure_fairness
 from affidavit.explain._intervals import (
@@ -16,10 +21,6 @@ from affidavit.explain._intervals import (
     quantile,
     wilson,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest, fisher_exact
-from scipy.stats.contingency import relative_risk
 
 Z = quantile(0.95)
 

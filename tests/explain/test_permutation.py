@@ -1,11 +1,18 @@
 """The estimate from coalitions: exact where they fit, repeatable, and honest about its error."""
 
+# ruff: noqa: PD011  # `values` is what an explanation calls its attributions
+
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
 import shap
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVC
+
 from affidavit.errors import ExplanationError
 from affidavit.explain import explain_model
 from affidavit.explain._permutation import (
@@ -15,10 +22,6 @@ from affidavit.explain._permutation import (
     permutation_values,
     shapley_from_coalitions,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.svm import SVC
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(150, 5))

@@ -1,5 +1,7 @@
 """Pipelines are explained in the user's own columns, whatever their steps made of them."""
 
+# ruff: noqa: PD011  # `values` is what an explanation calls its attributions
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,9 +9,6 @@ import pandas as pd
 import polars as pl
 import pytest
 import shap
-from affidavit.explain import explain_model
-from affidavit.explain._columns import sources_of, verify_sources
-from affidavit.explain._frames import numeric_matrix
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -30,6 +29,10 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+
+from affidavit.explain import explain_model
+from affidavit.explain._columns import sources_of, verify_sources
+from affidavit.explain._frames import numeric_matrix
 
 rng = np.random.default_rng(8)
 N = 300

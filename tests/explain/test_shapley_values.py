@@ -1,5 +1,7 @@
 """Attributions against a brute-force enumeration of all coalitions, and against shap itself."""
 
+# `values` is what an explanation calls its attributions
+
 from __future__ import annotations
 
 import math
@@ -8,7 +10,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 import shap
-from affidavit.explain import explain_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import (
@@ -23,6 +24,8 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from affidavit.explain import explain_model
 
 rng = np.random.default_rng(20)
 X = rng.normal(size=(240, 5))
