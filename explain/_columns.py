@@ -95,17 +95,16 @@ def _through(step: Any, inputs: Sources) -> Sources | None:
     if step is None or isinstance(step, str):
         # "drop" gives no column; anything else that is no transformer is "passthrough".
         return [] if step == "drop" else inputs
-    kinds = {kind.__name__ for kind in type(step).__mro__ if kind.__module__.startswith("sklearn.")}
-    if not kinds or type(step).__name__ not in kinds:
-        # A subclass may override transform: it is not the class whose structure is known.
-        return None
     own = type(step).__name__
-    structured = {
+    if not type(step).__module__.startswith("sklearn."):
+        # A subclass may override transform: it is not the class whose structure is known.
+        own = "unknown"
+    structured: Callable[[Any, Sources], Sources | None] | None = {
         "ColumnTransformer": _column_transformer,
         "FeatureUnion": _feature_union,
         "FunctionTransformer": _function,
         "KBinsDiscretizer": _bins,
-        "MissingIndicator": lambda s, i: [i[j] for j in s.features_],
+        "MissingIndicator": _indicator,
         "OneHotEncoder": _one_hot,
         "Pipeline": _pipeline,
         "PolynomialFeatures": _polynomial,
@@ -115,11 +114,21 @@ def _through(step: Any, inputs: Sources) -> Sources | None:
     }.get(own)
     if own in _COLUMNWISE:
         return inputs
-    if structured is not None:
-        return structured(step, inputs)
-    if "SelectorMixin" in kinds:
-        return [inputs[j] for j in np.flatnonzero(step.get_support())]
-    return None
+    if structured is None and own != "unknown" and hasattr(step, "get_support"):
+        structured = _selector
+    try:
+        return None if structured is None else structured(step, inputs)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        # Another version's structure: not understood, so not followed.
+        return None
+
+
+def _selector(step: Any, inputs: Sources) -> Sources:
+    return [inputs[j] for j in np.flatnonzero(step.get_support())]
+
+
+def _indicator(step: Any, inputs: Sources) -> Sources:
+    return [inputs[j] for j in step.features_]
 
 
 def _pipeline(step: Any, inputs: Sources) -> Sources | None:
@@ -207,6 +216,6 @@ def _polynomial(step: Any, inputs: Sources) -> Sources | None:
 
 
 def _even_split(step: Any, inputs: Sources) -> Sources | None:
-    width = len(step.get_feature_names_out([f"c{i}" for i in range(len(inputs))]))
+    width = len(step.get_feature_names_out())
     per, rest = divmod(width, len(inputs))
     return None if rest else [s for s in inputs for _ in range(per)]

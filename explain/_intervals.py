@@ -74,7 +74,8 @@ def newcombe(
 def katz(first: tuple[float, float], second: tuple[float, float], z: float) -> tuple[float, float]:
     """The log interval of a ratio of proportions (Katz, Baptista, Azen and Pike 1978, method C).
 
-    Where a group has no success, or nothing else, 0.5 is added throughout (Walters 1985).
+    Where a group has no success, or both nothing else, 0.5 is added to each of the four cells
+    (Haldane 1956).
 
     Args:
         first: Successes and trials of the numerator.
@@ -88,7 +89,7 @@ def katz(first: tuple[float, float], second: tuple[float, float], z: float) -> t
     (a, n), (b, m) = first, second
     corner = a <= 0 or b <= 0 or (a >= n and b >= m)
     add = 0.5 if corner else 0.0
-    a2, n2, b2, m2 = a + add, n + add, b + add, m + add
+    a2, n2, b2, m2 = a + add, n + 2 * add, b + add, m + 2 * add
     centre = math.log((a2 / n2) / (b2 / m2))
     half = z * math.sqrt(max(0.0, 1 / a2 - 1 / n2 + 1 / b2 - 1 / m2))
     low = 0.0 if a <= 0 else math.exp(centre - half)

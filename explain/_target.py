@@ -162,7 +162,7 @@ def _check_fitted(estimator: Any) -> None:
             f"Expected a fitted model, found an unfitted {type(estimator).__name__}.",
             hint="Call fit first.",
         ) from error
-    except TypeError:
+    except (AttributeError, TypeError):
         # No scikit-learn estimator: whether it is fitted shows when it predicts.
         return
 
