@@ -37,7 +37,8 @@ class PackTestReport:
 
     Args:
         cases: The tests, in the order in which OPA ran them.
-        coverage: Percentage of the lines of the packs (tests left out) that some test evaluated.
+        coverage: Percentage of the lines of the packs (tests left out) that some test evaluated; 0 where
+            a test failed.
         uncovered: Per file, the lines that no test evaluated.
         problems: What ``opa check --strict`` and ``opa fmt --fail`` said; empty where clean.
     """
@@ -101,7 +102,9 @@ def run_pack_tests(directory: Path | None = None, *, opa: str = "opa") -> PackTe
         )
         for item in _json(tested.stdout, "`opa test`") or []
     )
-    files = _json(covered.stdout, "`opa test --coverage`").get("files", {}) if cases else {}
+    # OPA measures coverage only where every test holds.
+    measurable = bool(cases) and all(case.passed for case in cases)
+    files = _json(covered.stdout, "`opa test --coverage`").get("files", {}) if measurable else {}
     packs = {name: file for name, file in files.items() if not name.endswith("_test.rego")}
     hit = sum(len(_lines(file, "covered")) for file in packs.values())
     missed = {name: _lines(file, "not_covered") for name, file in sorted(packs.items())}

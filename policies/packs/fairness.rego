@@ -103,8 +103,8 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 	not meets(feature)
 	message := concat("", [
 		"The demographic parity ratio by ", finding.quoted(feature), " is ",
-		json.marshal([object.get(record, "demographic_parity_ratio", null) | some record in newest[feature]][0]),
-		"; needed is at least ", json.marshal(object.get(settings.effective, ["fairness", "min_ratio"], null)), ".",
+		finding.number([object.get(record, "demographic_parity_ratio", null) | some record in newest[feature]][0]),
+		"; needed is at least ", finding.number(object.get(settings.effective, ["fairness", "min_ratio"], null)), ".",
 	])
 }
 

@@ -11,9 +11,18 @@ of(meta, message) := {
 	"clause": object.get(meta.custom, "clause", ""),
 }
 
-quoted(value) := json.marshal(value) if is_string(value)
+# Written by hand: engines differ in what json.marshal escapes.
+quoted(value) := concat("", ["\"", escaped, "\""]) if {
+	is_string(value)
+	slashed := replace(replace(value, "\\", "\\\\"), "\"", "\\\"")
+	escaped := replace(replace(slashed, "\n", "\\n"), "\r", "\\r")
+}
 
 quoted(value) := "(not a string)" if not is_string(value)
+
+number(value) := json.marshal(value) if is_number(value)
+
+number(value) := "(not a number)" if not is_number(value)
 
 # A string that says something.
 stated(value) if {

@@ -168,7 +168,7 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 	not settings.waived("evaluation")
 	some name, bound in settings.effective.metrics
 	not metric_holds(name, bound)
-	message := concat("", ["The metric ", finding.quoted(name), " is missing or outside ", json.marshal(bound), "."])
+	message := concat("", ["The metric ", finding.quoted(name), " is missing or outside its threshold."])
 }
 
 # METADATA
@@ -181,7 +181,7 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 	not approval_satisfied
 	message := concat("", [
 		"Verified, recent approvals by people other than the trainer: found ", format_int(count(approvers), 10),
-		", needed ", json.marshal(object.get(settings.effective, ["approvals", "minimum"], null)), ".",
+		", needed ", finding.number(object.get(settings.effective, ["approvals", "minimum"], null)), ".",
 	])
 }
 
