@@ -40,9 +40,16 @@ def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:
     Args:
         kind: One of `RECORD_KINDS`.
         fields: The rest, JSON-safe, with at least ``id`` and ``time``.
+
+    Raises:
+        EnvelopeError: The kind is unknown, or the fields lack id or time or give another kind.
     """
     if kind not in RECORD_KINDS:
         raise EnvelopeError(f"A record is one of {', '.join(RECORD_KINDS)}, not {kind!r}.")
+    if "record" in fields:
+        raise EnvelopeError("A record's kind is given once, and not among its fields.")
+    if not isinstance(fields.get("id"), str) or not isinstance(fields.get("time"), str):
+        raise EnvelopeError("A record has an id and a time.")
     return dump_json({"record": kind, **fields})
 
 

@@ -55,7 +55,7 @@ class Resource:
         value: dict[str, Any] = {"digest": {"sha256": self.sha256}}
         if self.name:
             value["name"] = self.name
-        value["annotations"] = {"recipe": self.recipe, **(self.annotations or {})}
+        value["annotations"] = {**(self.annotations or {}), "recipe": self.recipe}
         return value
 
     @classmethod
@@ -76,7 +76,7 @@ class Resource:
         if not isinstance(recipe, str):
             raise EnvelopeError("A resource's recipe is text.")
         rest = {key: note for key, note in notes.items() if key != "recipe"}
-        return cls(name, sha256, recipe, rest)
+        return cls(name, sha256, recipe, rest or None)
 
 
 @dataclass(frozen=True, slots=True)
