@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +48,8 @@ class Ledger:
         signer: NoteSigner | None = None,
         create: bool = False,
     ) -> None:
+        if create and signer is None:
+            raise LedgerError("A new ledger is made with its key.", hint="Pass the signer.")
         if signer is not None and signer.verifier != verifier:
             raise LedgerError(
                 f"The log key does not belong to the pinned public key of {verifier.name!r}.",
@@ -56,11 +57,11 @@ class Ledger:
             )
         self.verifier = verifier
         self._signer = signer
-        self._lock = threading.Lock()
         self._edge: CompactRange | None = None
         self.store = Store(path, create=create)
         if create:
             with self.store.writing() as connection:
+                self.store.create_tables(connection)
                 self._write_checkpoint(connection, CompactRange())
 
     def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
@@ -86,7 +87,7 @@ class Ledger:
                 )
         if not bodies:
             return []
-        with self._lock, self.store.writing() as connection:
+        with self.store.writing() as connection:
             tree = self._head(connection).copy()
             first = tree.size
             leaves = [leaf_hash(body) for body in bodies]
@@ -229,6 +230,10 @@ class Ledger:
                     hint="Seal the payload again with the key that is stored.",
                 )
         if payloads:
+            ids = [payload.id for payload in payloads]
+            taken = connection.execute(select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids))).first()
+            if taken is not None or len(set(ids)) != len(ids):
+                raise LedgerError("A record's personal data is stored once; its id stands twice.")
             connection.execute(
                 insert(PAYLOAD),
                 [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads],
