@@ -188,7 +188,7 @@ class Store:
         self._engine = self._connect()
 
     def _state(self) -> tuple[int, int] | None:
-        """Return what shows a change to a store without a write-ahead log; None where it has one."""
+        """Return what shows a change to a file that has no write-ahead log."""
         if self._write_ahead_log().exists():
             return None
         seen = self.path.stat()
