@@ -115,7 +115,9 @@ class Statement:
         if not isinstance(value, dict) or set(value) != _MEMBERS:
             raise EnvelopeError("A statement has _type, subject, predicateType and predicate.")
         if value["_type"] != STATEMENT_V1:
-            raise EnvelopeError(f"A statement is {STATEMENT_V1}, not {value['_type']!r}.")
+            raise EnvelopeError(
+                f"A statement is {STATEMENT_V1}, not {str(value['_type'])[:100]!r}."
+            )
         subjects, predicate = value["subject"], value["predicate"]
         if not isinstance(subjects, list) or not subjects:
             raise EnvelopeError("A statement has at least one subject.")
