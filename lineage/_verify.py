@@ -229,7 +229,7 @@ def _check_tile_list(connection: Connection, size: int, faults: Faults) -> None:
     expected = expected_tiles(size)
     for level, position, length in _scan.tile_lengths(connection):
         wanted = expected.pop((level, position), None)
-        if length != wanted:
+        if wanted is None or length != wanted:
             faults.add(
                 "tile-changed",
                 f"tile {level}/{position}",
