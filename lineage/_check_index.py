@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table
 
 from affidavit.lineage._findings import Faults
-from affidavit.lineage._index import derive_rows
+from affidavit.lineage._index import Row
+from affidavit.lineage._scan import index_rows
 from affidavit.lineage.tables import INDEX_TABLES
+
+_Cells = tuple[Any, ...]
 
 
 class IndexCheck:
@@ -21,74 +25,97 @@ class IndexCheck:
     """
 
     def __init__(self, connection: Connection, faults: Faults) -> None:
-        self._faults = faults
-        self._walks = {table.name: _Walk(connection, table) for table in INDEX_TABLES}
+        self._walks = [
+            _Walk(table, index_rows(connection, table), faults) for table in INDEX_TABLES
+        ]
+        self._by_name = {walk.name: walk for walk in self._walks}
 
-    def entry(self, index: int, body: bytes) -> None:
-        """Compare the rows of the next entry."""
-        expected: dict[str, list[dict[str, Any]]] = {}
-        for table, values in derive_rows(index, body):
-            expected.setdefault(table.name, []).append(values)
-        for name, walk in self._walks.items():
-            if walk.next_entry > index and name not in expected:
-                continue
-            self._compare(name, index, walk.take(index), expected.get(name, []))
+    def entry(self, index: int, rows: list[Row]) -> None:
+        """Compare the rows of the next entry with those that it derives to."""
+        expected: dict[str, list[_Cells]] = {}
+        for table, values in rows:
+            cells = tuple([values[name] for name in self._by_name[table.name].columns])
+            expected.setdefault(table.name, []).append(cells)
+        for walk in self._walks:
+            if walk.name in expected or walk.next_entry <= index:
+                walk.compare(index, expected.get(walk.name, []))
 
     def finish(self) -> None:
         """Report rows that belong to no entry."""
-        for name, walk in self._walks.items():
-            for row in walk.rest():
-                self._faults.add(
-                    "index-extra",
-                    f"index {name}, entry {row['entry']}",
-                    "this row belongs to no entry of the log.",
-                )
-
-    def _compare(
-        self, name: str, index: int, found: list[dict[str, Any]], expected: list[dict[str, Any]]
-    ) -> None:
-        if found == expected:
-            return
-        where = f"index {name}, entry {index}"
-        for ordinal in range(max(len(found), len(expected))):
-            has = found[ordinal] if ordinal < len(found) else None
-            wants = expected[ordinal] if ordinal < len(expected) else None
-            if has is None:
-                self._faults.add("index-missing", where, f"row {ordinal} is missing.", index)
-            elif wants is None:
-                self._faults.add("index-extra", where, f"row {ordinal} is not in the entry.", index)
-            elif has != wants:
-                names = ", ".join(key for key in wants if has.get(key) != wants[key])
-                self._faults.add(
-                    "index-changed", where, f"{names} differs from what the entry says.", index
-                )
+        for walk in self._walks:
+            walk.finish()
 
 
 class _Walk:
     """The rows of one index table in log order, with a look at the next one."""
 
-    def __init__(self, connection: Connection, table: Table) -> None:
-        query = select(table).order_by(table.c.entry, table.c.ordinal)
-        rows = connection.execution_options(yield_per=1000).execute(query)
-        self._rows: Iterator[dict[str, Any]] = (dict(row._mapping) for row in rows)  # noqa: SLF001  # SQLAlchemy's documented name
-        self._next: dict[str, Any] | None = next(self._rows, None)
+    def __init__(self, table: Table, rows: Iterator[_Cells], faults: Faults) -> None:
+        self.name = table.name
+        self.columns = tuple(column.name for column in table.columns)
+        self.next_entry: float = 0
+        self._next: _Cells | None = None
+        self._rows = rows
+        self._faults = faults
+        self._readable = True
+        self._advance()
 
-    @property
-    def next_entry(self) -> float:
-        """The entry of the next row, infinite at the end."""
-        return float("inf") if self._next is None else float(self._next["entry"])
+    def compare(self, index: int, expected: list[_Cells]) -> None:
+        found: list[_Cells] = []
+        while self._next is not None and self.next_entry <= index:
+            if self.next_entry == index:
+                found.append(self._next)
+            else:
+                self._report_stray(self._next)
+            self._advance()
+        if found == expected or not self._readable:
+            return
+        where = f"index {self.name}, entry {index}"
+        has_rows = {row[1]: row for row in found}
+        wants_rows = {row[1]: row for row in expected}
+        for ordinal in [*wants_rows, *(key for key in has_rows if key not in wants_rows)]:
+            has, wants = has_rows.get(ordinal), wants_rows.get(ordinal)
+            if has is None:
+                self._faults.add("index-missing", where, f"row {ordinal} is missing.", index)
+            elif wants is None:
+                self._faults.add(
+                    "index-extra", where, f"row {ordinal} does not follow from the entry.", index
+                )
+            elif has != wants:
+                differing = zip(self.columns, has, wants, strict=True)
+                names = ", ".join(name for name, one, other in differing if one != other)
+                self._faults.add(
+                    "index-changed",
+                    where,
+                    f"row {ordinal}: {names} differs from what the entry says.",
+                    index,
+                )
 
-    def take(self, index: int) -> list[dict[str, Any]]:
-        """Take the rows up to and with an entry's."""
-        return self._while(lambda row: row["entry"] <= index)
+    def finish(self) -> None:
+        while self._next is not None:
+            self._report_stray(self._next)
+            self._advance()
 
-    def rest(self) -> list[dict[str, Any]]:
-        """Take all further rows."""
-        return self._while(lambda _: True)
+    def _report_stray(self, row: _Cells) -> None:
+        self._faults.add(
+            "index-extra",
+            f"index {self.name}, entry {row[0]}",
+            "this row belongs to no entry of the log.",
+        )
 
-    def _while(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        taken = []
-        while self._next is not None and wanted(self._next):
-            taken.append(self._next)
-            self._next = next(self._rows, None)
-        return taken
+    def _advance(self) -> None:
+        self._next, self.next_entry = None, float("inf")
+        try:
+            for row in self._rows:
+                if row[0] is not None:
+                    self._next, self.next_entry = row, row[0]
+                    return
+                self._report_stray(row)
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            self._readable = False
+            self._faults.add(
+                "index-changed",
+                f"index {self.name}",
+                "a text in it is not UTF-8; the rows from there on were not compared.",
+            )

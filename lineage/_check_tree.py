@@ -33,12 +33,18 @@ class TreeCheck:
     verifier: NoteVerifier
     read_tile: ReadTile
     faults: Faults
-    _entries: CompactRange = field(default_factory=CompactRange)
-    _tiles: CompactRange = field(default_factory=CompactRange)
-    _doubts: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    _agreed: int = 0
-    _cached: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     checkpoints: int = 0
+    _entries: CompactRange = field(default_factory=CompactRange)
+    # The tree of the tiles' hashes; None where it is the same as that of the entries.
+    _tiles: CompactRange | None = None
+    # Leaf by index where the two differ and no checkpoint has decided: (of the entry, in the tile).
+    _doubts: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    _uppers: list[tuple[int, int, bytes, bytes]] = field(default_factory=list)
+    _changed: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    _agreed: int = 0
+    _parted: Checkpoint | None = None
+    _later: int = 0
+    _cached: dict[int, tuple[int, bytes]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -49,38 +55,57 @@ class TreeCheck:
         """Return the root over the entries seen."""
         return self._entries.root()
 
+    def has_root(self, root: bytes) -> bool:
+        """Return whether the entries seen, or the hashes in their tiles, have a root."""
+        return root == self._entries.root() or (
+            self._tiles is not None and root == self._tiles.root()
+        )
+
     def entry(self, body: bytes | None) -> None:
-        """Take the next entry; None where its row is missing, which the caller reports."""
+        """Take the next entry; None where its bytes are missing, which the caller reports."""
         index = self._entries.size
         stored = self._hash_in_tile(0, index)
         if body is None:
             leaf = stored or leaf_hash(b"")
         else:
             leaf = leaf_hash(body)
-            if stored is None:
-                self.faults.add(
-                    "tile-missing",
-                    f"tile 0/{index // WIDTH}",
-                    f"it holds no hash for entry {index}.",
-                    index,
-                )
-            elif leaf != stored:
+            if stored is not None and leaf != stored:
                 self._doubts[index] = (leaf, stored)
-        for level, root in self._entries.append(leaf):
-            if level % HEIGHT == 0 and not self._doubts:
+                self._tiles = self._tiles or self._entries.copy()
+        closed = self._entries.append(leaf)[HEIGHT - 1 :: HEIGHT]
+        if self._tiles is None:
+            for level, root in closed:
                 self._check_upper(level // HEIGHT, index >> level, root)
-        self._tiles.append(stored or leaf)
+            return
+        others = self._tiles.append(stored or leaf)[HEIGHT - 1 :: HEIGHT]
+        for (level, root), (_, other) in zip(closed, others, strict=True):
+            self._uppers.append((level // HEIGHT, index >> level, root, other))
 
-    def checkpoint(self, size: int, note: bytes) -> Checkpoint | None:
+    def checkpoint(self, size: int, note: bytes | None) -> Checkpoint | None:
         """Check the stored checkpoint whose turn has come, at the present size.
 
         Returns:
             The checkpoint, or None where it does not hold.
         """
         self.checkpoints += 1
-        where = f"checkpoint {size}"
+        checkpoint = self.read_checkpoint(size, note)
+        if checkpoint is None:
+            return None
+        if checkpoint.root == self._entries.root():
+            self._settle(entries_hold=True)
+        elif self._tiles is not None and checkpoint.root == self._tiles.root():
+            self._settle(entries_hold=False)
+        else:
+            self._part(checkpoint)
+            return None
+        self._agreed = size
+        return checkpoint
+
+    def read_checkpoint(self, size: int | None, note: bytes | None) -> Checkpoint | None:
+        """Return a checkpoint that the log's key has signed for its row, or note why not."""
+        where = "checkpoints" if size is None else f"checkpoint {size}"
         try:
-            checkpoint = open_checkpoint(note, self.verifier)
+            checkpoint = open_checkpoint(note or b"", self.verifier)
         except CheckpointError as error:
             self.faults.add("checkpoint-invalid", where, error.message)
             return None
@@ -91,71 +116,81 @@ class TreeCheck:
                 f"it is filed under size {size} but signs size {checkpoint.size}.",
             )
             return None
-        if checkpoint.root == self._entries.root():
-            self._settle(entries_hold=True)
-        elif checkpoint.root == self._tiles.root():
-            self._settle(entries_hold=False)
-        else:
-            self._blame_range(checkpoint)
-            return None
-        self._agreed = size
         return checkpoint
 
     def finish(self) -> None:
-        """Settle what no checkpoint covers."""
-        for index in sorted(self._doubts):
-            self._blame_entry(index, "and no valid checkpoint covers it.")
-        self._doubts.clear()
+        """Settle what no checkpoint covers and report what was changed."""
+        self._changed.update(self._doubts)
+        covered = set(self._changed) - set(self._doubts)
+        where_now = {stored: index for index, (_, stored) in self._changed.items()}
+        for index, (leaf, stored) in sorted(self._changed.items()):
+            if leaf in where_now:
+                self.faults.add(
+                    "entry-moved",
+                    f"entry {index}",
+                    f"it holds the bytes that were logged as entry {where_now[leaf]}.",
+                    index,
+                )
+                continue
+            rest = "as the tile and the checkpoint have it."
+            if index not in covered:
+                rest = "as the tile has it; no valid checkpoint decides."
+            self.faults.add(
+                "entry-changed",
+                f"entry {index}",
+                f"its bytes hash to {leaf.hex()[:16]}…, not to {stored.hex()[:16]}…, {rest}",
+                index,
+            )
+        if self._later and self._parted is not None:
+            self.faults.add(
+                "root-mismatch",
+                f"checkpoints after {self._parted.size}",
+                f"{self._later} later checkpoints sign other roots too.",
+            )
 
     def _settle(self, *, entries_hold: bool) -> None:
         if entries_hold:
+            by_tile: dict[int, list[int]] = {}
             for index in self._doubts:
+                by_tile.setdefault(index // WIDTH, []).append(index)
+            for position, indexes in by_tile.items():
                 self.faults.add(
                     "tile-changed",
-                    f"tile 0/{index // WIDTH}",
-                    f"its hash {index % WIDTH} is not the one of entry {index}, which the "
-                    "checkpoint confirms.",
-                    index,
+                    f"tile 0/{position}",
+                    f"its hash {indexes[0] % WIDTH} is not the one of entry {indexes[0]}, which "
+                    f"the checkpoint confirms; {len(indexes)} of its hashes are wrong.",
+                    indexes[0],
                 )
-            self._tiles = self._entries.copy()
         else:
-            for index in sorted(self._doubts):
-                self._blame_entry(index, "as the tile and the checkpoint have it.")
-            self._entries = self._tiles.copy()
+            assert self._tiles is not None
+            self._changed.update(self._doubts)
+            self._entries = self._tiles
+        for level, position, entries_root, tiles_root in self._uppers:
+            self._check_upper(level, position, entries_root if entries_hold else tiles_root)
+        self._tiles = None
+        self._uppers.clear()
         self._doubts.clear()
 
-    def _blame_entry(self, index: int, rest: str) -> None:
-        leaf, stored = self._doubts[index]
-        twins = [i for i, (_, other) in self._doubts.items() if other == leaf and i != index]
-        if twins:
-            self.faults.add(
-                "entry-moved",
-                f"entry {index}",
-                f"it holds the bytes that were logged as entry {twins[0]}.",
-                index,
-            )
+    def _part(self, checkpoint: Checkpoint) -> None:
+        if self._parted is not None:
+            self._later += 1
             return
-        self.faults.add(
-            "entry-changed",
-            f"entry {index}",
-            f"its bytes hash to {leaf.hex()[:16]}…, not to {stored.hex()[:16]}… {rest}",
-            index,
-        )
-
-    def _blame_range(self, checkpoint: Checkpoint) -> None:
+        self._parted = checkpoint
         first = min(self._doubts, default=self._agreed)
-        span = f"{first} to {checkpoint.size - 1}"
+        whose = f"one of the entries {first} to {checkpoint.size - 1} was changed"
         self.faults.add(
             "root-mismatch",
             f"checkpoint {checkpoint.size}",
             f"it signs the root {checkpoint.root.hex()[:16]}…, the entries give "
-            f"{self._entries.root().hex()[:16]}…: one of the entries {span} was changed.",
+            f"{self._entries.root().hex()[:16]}…: "
+            f"{whose if checkpoint.size else 'an empty log has another root'}.",
             first if checkpoint.size else None,
         )
 
     def _check_upper(self, level: int, position: int, root: bytes) -> None:
         stored = self._hash_in_tile(level, position)
-        if stored != root:
+        # A hash that is not there at all shows in the tile's length.
+        if stored is not None and stored != root:
             self.faults.add(
                 "tile-changed",
                 f"tile {level}/{position // WIDTH}",

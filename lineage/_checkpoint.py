@@ -27,12 +27,22 @@ class Checkpoint:
         size: The number of entries.
         root: The 32-byte root of the tree over them.
         extensions: Further lines.
+
+    Raises:
+        CheckpointError: A line is empty or holds a newline, or the size or root is impossible.
     """
 
     origin: str
     size: int
     root: bytes
     extensions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lines = (self.origin, *self.extensions)
+        if not all(lines) or any("\n" in line for line in lines):
+            raise CheckpointError("A checkpoint's origin and extensions are non-empty lines.")
+        if not _SIZE.fullmatch(str(self.size)) or len(self.root) != HASH_SIZE:
+            raise CheckpointError(f"A checkpoint has a size and a root of {HASH_SIZE} bytes.")
 
     def text(self) -> bytes:
         """Return the bytes that are signed."""

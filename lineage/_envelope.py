@@ -114,7 +114,13 @@ class Envelope:
 
 
 def sign_envelope(payload: bytes, payload_type: str, *keys: SigningKey) -> Envelope:
-    """Return an envelope over a payload, signed by each key in turn."""
+    """Return an envelope over a payload, signed by each key in turn.
+
+    Raises:
+        EnvelopeError: There is no key.
+    """
+    if not keys:
+        raise EnvelopeError("An envelope is signed by at least one key.")
     message = pre_authentication_encoding(payload_type, payload)
     return Envelope(payload, payload_type, tuple((k.keyid, k.sign(message)) for k in keys))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.errors import VerificationError
 
 MAX_FINDINGS = 100
-"""How many findings are kept in full; the rest are counted."""
+"""How many findings of one code are kept in full; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,16 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """Faults as they are found: the first `MAX_FINDINGS` in full, the rest as a number."""
+    """Faults as they are found: `MAX_FINDINGS` of each code in full, the rest as a number."""
 
     found: list[Fault] = field(default_factory=list)
     more: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, code: str, where: str, message: str, index: int | None = None) -> None:
         """Note a fault."""
-        if len(self.found) < MAX_FINDINGS:
+        self._counts[code] += 1
+        if self._counts[code] <= MAX_FINDINGS:
             self.found.append(Fault(code, where, message, index))
         else:
             self.more += 1

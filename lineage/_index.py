@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, insert
 from affidavit.errors import VerificationError
 from affidavit.lineage import _predicates as types
 from affidavit.lineage._envelope import Envelope
-from affidavit.lineage._records import parse_entry
+from affidavit.lineage._records import Parsed, parse_entry
 from affidavit.lineage._statement import Resource, Statement, resources, statement_id
 from affidavit.lineage.tables import (
     ACCESS,
@@ -36,6 +36,16 @@ def derive_rows(entry: int, body: bytes) -> list[Row]:
         parsed = parse_entry(body)
     except VerificationError:
         return []
+    return rows_of(entry, parsed)
+
+
+def rows_of(entry: int, parsed: Parsed) -> list[Row]:
+    """Return the index rows of one parsed entry.
+
+    Args:
+        entry: Its log index.
+        parsed: What it says.
+    """
     found = _of_record(parsed) if isinstance(parsed, dict) else _of_statement(*parsed)
     counts: dict[str, int] = {}
     rows: list[Row] = []

@@ -117,15 +117,20 @@ def write_secret(path: Path, content: bytes) -> None:
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
     except FileExistsError as error:
         raise KeyFileError(
             f"There is a key file at {path} already.", hint="A key is never overwritten."
         ) from error
     except OSError as error:
+        raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # Half a key would be neither usable nor replaceable.
+        path.unlink(missing_ok=True)
         raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from error
 
 

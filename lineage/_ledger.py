@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from affidavit.errors import LedgerCorruptError, LedgerError, NotFoundError, SubjectKeyConflictError
+from affidavit.errors import (
+    LedgerCorruptError,
+    LedgerError,
+    NotFoundError,
+    SubjectKeyConflictError,
+    VerificationError,
+)
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
-from affidavit.lineage._index import derive_rows, insert_rows
+from affidavit.lineage._index import insert_rows, rows_of
 from affidavit.lineage._merkle import (
     CompactRange,
     consistency_proof,
@@ -19,12 +24,14 @@ from affidavit.lineage._merkle import (
 )
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
+from affidavit.lineage._records import MAX_ENTRY, Parsed, parse_entry
 from affidavit.lineage._store import Store
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
 
-MAX_ENTRY = 64 * 1024
-"""The largest entry, in bytes; what is larger is logged by its digest."""
+__all__ = ["MAX_ENTRY", "Ledger"]
+
+_INDEX_LIMIT = 2**63 - 1
 
 
 class Ledger:
@@ -49,6 +56,8 @@ class Ledger:
         signer: NoteSigner | None = None,
         create: bool = False,
     ) -> None:
+        if create and signer is None:
+            raise LedgerError("A new ledger is made with its key.", hint="Pass the signer.")
         if signer is not None and signer.verifier != verifier:
             raise LedgerError(
                 f"The log key does not belong to the pinned public key of {verifier.name!r}.",
@@ -56,11 +65,11 @@ class Ledger:
             )
         self.verifier = verifier
         self._signer = signer
-        self._lock = threading.Lock()
         self._edge: CompactRange | None = None
         self.store = Store(path, create=create)
         if create:
             with self.store.writing() as connection:
+                self.store.create_tables(connection)
                 self._write_checkpoint(connection, CompactRange())
 
     def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
@@ -74,19 +83,15 @@ class Ledger:
             The entries' log indexes.
 
         Raises:
-            LedgerError: An entry is too large, or this ledger has no key to sign with.
+            LedgerError: An entry is too large or is neither a signed statement nor a record, or
+                this ledger has no key to sign with.
             LedgerUnavailableError: Nothing was written.
             LedgerCorruptError: The stored tree does not agree with its own checkpoint.
         """
-        for body in bodies:
-            if len(body) > MAX_ENTRY:
-                raise LedgerError(
-                    f"An entry has {len(body)} bytes; at most {MAX_ENTRY} are logged.",
-                    hint="Keep large content in an artifact and log its digest.",
-                )
         if not bodies:
             return []
-        with self._lock, self.store.writing() as connection:
+        parsed = [_parsed(body) for body in bodies]
+        with self.store.writing() as connection:
             tree = self._head(connection).copy()
             first = tree.size
             leaves = [leaf_hash(body) for body in bodies]
@@ -96,7 +101,7 @@ class Ledger:
             )
             extend_tiles(connection, tree, leaves)
             self._write_payloads(connection, payloads)
-            rows = [row for n, body in enumerate(bodies) for row in derive_rows(first + n, body)]
+            rows = [row for n, entry in enumerate(parsed) for row in rows_of(first + n, entry)]
             insert_rows(connection, rows)
             self._write_checkpoint(connection, tree)
         self._edge = tree
@@ -124,8 +129,10 @@ class Ledger:
         Raises:
             NotFoundError: There is no such entry.
         """
-        with self.store.reading() as connection:
-            row = connection.execute(select(ENTRY.c.body).where(ENTRY.c.entry == index)).first()
+        row = None
+        if 0 <= index < _INDEX_LIMIT:
+            with self.store.reading() as connection:
+                row = connection.execute(select(ENTRY.c.body).where(ENTRY.c.entry == index)).first()
         if row is None:
             raise NotFoundError(
                 f"There is no entry {index}.", hint="`affidavit log` lists what there is."
@@ -134,9 +141,11 @@ class Ledger:
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Give (index, bytes) of the entries from start up to stop, in order."""
-        query = select(ENTRY.c.entry, ENTRY.c.body).where(ENTRY.c.entry >= start)
+        query = select(ENTRY.c.entry, ENTRY.c.body).where(
+            ENTRY.c.entry >= min(max(start, 0), _INDEX_LIMIT)
+        )
         if stop is not None:
-            query = query.where(ENTRY.c.entry < stop)
+            query = query.where(ENTRY.c.entry < min(max(stop, 0), _INDEX_LIMIT))
         with self.store.reading() as connection:
             result = connection.execution_options(yield_per=1000).execute(
                 query.order_by(ENTRY.c.entry)
@@ -229,10 +238,27 @@ class Ledger:
                     hint="Seal the payload again with the key that is stored.",
                 )
         if payloads:
+            ids = [payload.id for payload in payloads]
+            taken = connection.execute(select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids))).first()
+            if taken is not None or len(set(ids)) != len(ids):
+                raise LedgerError("A record's personal data is stored once; its id stands twice.")
             connection.execute(
                 insert(PAYLOAD),
                 [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads],
             )
+
+
+def _parsed(body: bytes) -> Parsed:
+    # What is logged stays: an entry that no verification accepts must not get in.
+    if len(body) > MAX_ENTRY:
+        raise LedgerError(
+            f"An entry has {len(body)} bytes; at most {MAX_ENTRY} are logged.",
+            hint="Keep large content in an artifact and log its digest.",
+        )
+    try:
+        return parse_entry(body)
+    except VerificationError as error:
+        raise LedgerError(f"An entry would not verify: {error.message}") from error
 
 
 def _newest_note(connection: Connection) -> bytes:

@@ -58,8 +58,7 @@ class NoteVerifier:
 
     def __post_init__(self) -> None:
         check_key_name(self.name)
-        if len(self.public) != 32:
-            raise KeyFileError(f"An Ed25519 public key has 32 bytes, not {len(self.public)}.")
+        check_public(self.public)
 
     def __str__(self) -> str:
         """Return the verifier key as ``name+hash+base64(0x01 || public key)``."""
@@ -179,9 +178,39 @@ class Note:
 
 
 def sign_note(text: bytes, *signers: NoteSigner) -> bytes:
-    """Return a note over a text that ends in a newline, signed by each signer in turn."""
+    """Return a note over a text that ends in a newline, signed by each signer in turn.
+
+    Raises:
+        CheckpointError: The text does not end in a newline, or nobody signs.
+    """
+    if not text.endswith(b"\n") or not signers:
+        raise CheckpointError("A note's text ends in a newline, and somebody signs it.")
     lines = "".join(signer.signature_line(text) for signer in signers)
     return text + b"\n" + lines.encode()
+
+
+_P = 2**255 - 19
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_WEAK_Y = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
+"""The y coordinates of the eight points of small order (Curve25519 group, RFC 7748 §4.1)."""
+
+
+def check_public(public: bytes) -> None:
+    """Accept the encoding of an Ed25519 public key that only its holder can sign for.
+
+    Under a key of small order one signature holds for many messages, and a non-canonical encoding
+    gives one key several names.
+
+    Raises:
+        KeyFileError: The key has another length, is not canonical, or is of small order.
+    """
+    if len(public) != 32:
+        raise KeyFileError(f"An Ed25519 public key has 32 bytes, not {len(public)}.")
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    if y >= _P or y in _WEAK_Y:
+        raise KeyFileError(
+            "The Ed25519 public key is weak or not canonical.", hint="Generate another key."
+        )
 
 
 def check_key_name(name: str) -> None:

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from affidavit.lineage._strict_json import dump_json, parse_json
 
 _NONCE = 12
 _SALT = 16
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def disclose(name: str, value: Any) -> str:
@@ -39,7 +41,7 @@ def disclose(name: str, value: Any) -> str:
 
 def disclosure_digest(disclosure: str) -> str:
     """Return the digest by which the log knows a disclosure, base64url without padding."""
-    return _b64(hashlib.sha256(disclosure.encode("ascii", "replace")).digest())
+    return _b64(hashlib.sha256(disclosure.encode()).digest())
 
 
 def read_disclosure(disclosure: str) -> tuple[str, Any]:
@@ -48,10 +50,12 @@ def read_disclosure(disclosure: str) -> tuple[str, Any]:
     Raises:
         EnvelopeError: It is not a disclosure.
     """
+    if not _BASE64URL.fullmatch(disclosure):
+        raise EnvelopeError("A disclosure is base64url without padding.")
     try:
         parsed = parse_json(base64.urlsafe_b64decode(disclosure + "=" * (-len(disclosure) % 4)))
     except ValueError as error:
-        raise EnvelopeError("A disclosure is base64url.") from error
+        raise EnvelopeError("A disclosure is base64url without padding.") from error
     if not isinstance(parsed, list) or len(parsed) != 3 or not isinstance(parsed[1], str):
         raise EnvelopeError("A disclosure is [salt, name, value].")
     return parsed[1], parsed[2]
@@ -67,7 +71,7 @@ def check_disclosures(disclosures: list[str], digests: object) -> dict[str, Any]
     Raises:
         VerificationError: A disclosure is not among the digests, or a field stands twice.
     """
-    known = set(digests) if isinstance(digests, list) else set()
+    known = {d for d in digests if isinstance(d, str)} if isinstance(digests, list) else set()
     fields: dict[str, Any] = {}
     for item in disclosures:
         name, value = read_disclosure(item)
@@ -135,7 +139,7 @@ class PayloadVault:
         disclosures = [disclose(name, value) for name, value in fields.items()]
         nonce = os.urandom(_NONCE)
         data = dump_json(disclosures)
-        sealed = nonce + AESGCM(key).encrypt(nonce, data, f"{subject}/{identifier}".encode())
+        sealed = nonce + AESGCM(key).encrypt(nonce, data, _binding(subject, identifier))
         wrapped = wrapped or aes_key_wrap(self._wrapping_key(), key)
         digests = sorted(disclosure_digest(item) for item in disclosures)
         return SealedPayload(identifier, subject, sealed, wrapped), digests
@@ -148,7 +152,7 @@ class PayloadVault:
         """
         key = self._unwrap(payload.wrapped_key)
         nonce, data = payload.sealed[:_NONCE], payload.sealed[_NONCE:]
-        bound = f"{payload.subject}/{payload.id}".encode()
+        bound = _binding(payload.subject, payload.id)
         try:
             opened = parse_json(AESGCM(key).decrypt(nonce, data, bound))
         except (InvalidTag, ValueError) as error:
@@ -171,6 +175,10 @@ class PayloadVault:
                 "A data subject's key cannot be unwrapped: the master key is another one, or the "
                 "row was changed."
             ) from error
+
+
+def _binding(subject: str, identifier: str) -> bytes:
+    return dump_json([subject, identifier])
 
 
 def _b64(data: bytes) -> str:

@@ -18,6 +18,11 @@ from affidavit.lineage._statement import Statement
 from affidavit.lineage._strict_json import dump_json, parse_json
 
 RECORD_KINDS = ("prediction", "decision", "access")
+MAX_ENTRY = 64 * 1024
+"""The largest entry, in bytes; what is larger is logged by its digest."""
+
+Parsed = tuple[Envelope, Statement] | dict[str, Any]
+"""What an entry says: an envelope and the statement in it, or a record."""
 
 
 def new_id() -> str:
@@ -40,13 +45,20 @@ def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:
     Args:
         kind: One of `RECORD_KINDS`.
         fields: The rest, JSON-safe, with at least ``id`` and ``time``.
+
+    Raises:
+        EnvelopeError: The kind is unknown, or the fields lack id or time or give another kind.
     """
     if kind not in RECORD_KINDS:
         raise EnvelopeError(f"A record is one of {', '.join(RECORD_KINDS)}, not {kind!r}.")
+    if "record" in fields:
+        raise EnvelopeError("A record's kind is given once, and not among its fields.")
+    if not isinstance(fields.get("id"), str) or not isinstance(fields.get("time"), str):
+        raise EnvelopeError("A record has an id and a time.")
     return dump_json({"record": kind, **fields})
 
 
-def parse_entry(body: bytes) -> tuple[Envelope, Statement] | dict[str, Any]:
+def parse_entry(body: bytes) -> Parsed:
     """Return what an entry's bytes say: an envelope with its statement, or a record.
 
     Raises:
@@ -55,7 +67,7 @@ def parse_entry(body: bytes) -> tuple[Envelope, Statement] | dict[str, Any]:
     value = parse_json(body)
     if isinstance(value, dict) and "record" in value:
         if value["record"] not in RECORD_KINDS:
-            raise EnvelopeError(f"The record kind {value['record']!r} is unknown.")
+            raise EnvelopeError(f"The record kind {str(value['record'])[:100]!r} is unknown.")
         if not isinstance(value.get("id"), str) or not isinstance(value.get("time"), str):
             raise EnvelopeError("A record has an id and a time.")
         return value

@@ -55,7 +55,7 @@ class Resource:
         value: dict[str, Any] = {"digest": {"sha256": self.sha256}}
         if self.name:
             value["name"] = self.name
-        value["annotations"] = {"recipe": self.recipe, **(self.annotations or {})}
+        value["annotations"] = {**(self.annotations or {}), "recipe": self.recipe}
         return value
 
     @classmethod
@@ -76,7 +76,7 @@ class Resource:
         if not isinstance(recipe, str):
             raise EnvelopeError("A resource's recipe is text.")
         rest = {key: note for key, note in notes.items() if key != "recipe"}
-        return cls(name, sha256, recipe, rest)
+        return cls(name, sha256, recipe, rest or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,9 @@ class Statement:
         if not isinstance(value, dict) or set(value) != _MEMBERS:
             raise EnvelopeError("A statement has _type, subject, predicateType and predicate.")
         if value["_type"] != STATEMENT_V1:
-            raise EnvelopeError(f"A statement is {STATEMENT_V1}, not {value['_type']!r}.")
+            raise EnvelopeError(
+                f"A statement is {STATEMENT_V1}, not {str(value['_type'])[:100]!r}."
+            )
         subjects, predicate = value["subject"], value["predicate"]
         if not isinstance(subjects, list) or not subjects:
             raise EnvelopeError("A statement has at least one subject.")

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from affidavit.errors import EnvelopeError
+from affidavit.errors import EnvelopeError, KeyFileError
 from affidavit.lineage._keys import PublicKey
+from affidavit.lineage._note import check_public
 from affidavit.lineage._predicates import APPROVAL, TRUST_ROOT
 from affidavit.lineage._statement import Resource, Statement
 
@@ -54,16 +55,22 @@ class TrustedKey:
         if not isinstance(value, dict) or set(value) != {"identity", "keyid", "ed25519", "roles"}:
             raise EnvelopeError("A trusted key has identity, keyid, ed25519 and roles.")
         try:
-            public = PublicKey(base64.b64decode(str(value["ed25519"]), validate=True))
-            keyid = public.keyid
+            raw = base64.b64decode(str(value["ed25519"]), validate=True)
+            check_public(raw)
         except (binascii.Error, ValueError) as error:
             raise EnvelopeError("A trusted key's ed25519 is base64 of 32 bytes.") from error
-        roles = value["roles"]
-        if not isinstance(roles, list) or not set(map(str, roles)) <= set(ROLES):
+        except KeyFileError as error:
+            raise EnvelopeError(f"A trusted key is refused: {error.message}") from error
+        public, identity, roles = PublicKey(raw), value["identity"], value["roles"]
+        if not isinstance(identity, str) or not identity:
+            raise EnvelopeError("A trusted key's identity is text.")
+        if not isinstance(roles, list) or not all(role in ROLES for role in roles):
             raise EnvelopeError(f"A trusted key's roles are among {', '.join(ROLES)}.")
-        if keyid != value["keyid"]:
-            raise EnvelopeError(f"A trusted key's id is {keyid[:16]}, not what the list says.")
-        return cls(str(value["identity"]), public, frozenset(map(str, roles)))
+        if public.keyid != value["keyid"]:
+            raise EnvelopeError(
+                f"A trusted key's id is {public.keyid[:16]}, not what the list says."
+            )
+        return cls(identity, public, frozenset(roles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from affidavit.errors import CheckpointError
+from affidavit.errors import CheckpointError, VerificationError
+from affidavit.lineage import _scan
 from affidavit.lineage._check_index import IndexCheck
 from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck, expected_tiles
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._findings import Faults, VerificationReport
+from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
+from affidavit.lineage._records import parse_entry
 from affidavit.lineage._store import Store
-from affidavit.lineage.tables import CHECKPOINT, ENTRY, TILE
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
@@ -66,30 +68,65 @@ class _Walk:
         faults: Faults,
         outside: Checkpoint | None,
     ) -> None:
-        self.tree = TreeCheck(verifier, lambda *tile: _tile(connection, *tile), faults)
+        self.tree = TreeCheck(verifier, lambda *at: _scan.tile(connection, *at), faults)
         self.statements = StatementCheck(verifier, faults)
         self.index = IndexCheck(connection, faults)
         self.newest: Checkpoint | None = None
+        self._claimed = _claimed_size(connection, verifier)
         self._faults = faults
         self._outside = outside
-        self._notes = _notes(connection)
+        self._notes = _scan.notes(connection)
         self._pending = next(self._notes, None)
         self._at_checkpoint()
 
-    def entry(self, number: int, body: bytes) -> bool:
-        """Check an entry; False where the hole before it is too long to go on."""
-        if not self.skip_to(number):
-            return False
+    def entry(self, number: int | None, body: bytes | None) -> None:
+        """Check the next row of the entry table."""
+        if number is None or not self._reach(number):
+            where = "entries" if number is None else f"entry {number}"
+            self._faults.add("entry-extra", where, "its number does not follow the one before.")
+            return
         self.tree.entry(body)
-        self.statements.entry(number, body)
-        self.index.entry(number, body)
+        if body is None:
+            self._faults.add(
+                "entry-changed", f"entry {number}", "its body is not stored as bytes.", number
+            )
+        else:
+            self._content(number, body)
         self._at_checkpoint()
-        return True
 
-    def skip_to(self, number: int) -> bool:
-        """Report the entries that are missing before a number."""
+    def finish(self) -> None:
+        """Report what is missing at the end and the checkpoints whose turn never came."""
+        if self._claimed > self.tree.size:
+            self._skip_to(self._claimed)
+        while self._pending is not None:
+            self.tree.checkpoints += 1
+            self.tree.read_checkpoint(*self._pending)
+            self._pending = next(self._notes, None)
+        self.tree.finish()
+        self.index.finish()
+
+    def _content(self, number: int, body: bytes) -> None:
+        try:
+            parsed = parse_entry(body)
+        except VerificationError as error:
+            self._faults.add("entry-malformed", f"entry {number}", error.message, number)
+            self.index.entry(number, [])
+            return
+        self.statements.entry(number, parsed)
+        self.index.entry(number, rows_of(number, parsed))
+
+    def _reach(self, number: int) -> bool:
+        """Report the entries that are missing before a number; False where it is no such place."""
+        if number <= self.tree.size:
+            return number == self.tree.size
+        if self._claimed and number >= self._claimed:
+            # No valid checkpoint vouches for a log as long as that: the row is the stray one.
+            return self._skip_to(self._claimed) and number == self.tree.size
+        return self._skip_to(number)
+
+    def _skip_to(self, number: int) -> bool:
         first = self.tree.size
-        if number == first:
+        if number <= first:
             return True
         span = f"entry {first}" if number == first + 1 else f"entries {first} to {number - 1}"
         self._faults.add("entry-missing", span, "missing from the store.", first)
@@ -102,10 +139,16 @@ class _Walk:
 
     def _at_checkpoint(self) -> None:
         tree, outside = self.tree, self._outside
-        while self._pending is not None and self._pending[0] <= tree.size:
-            self.newest = tree.checkpoint(*self._pending) or self.newest
+        while self._pending is not None:
+            size, note = self._pending
+            if size is not None and size > tree.size:
+                break
+            if size is None:
+                tree.read_checkpoint(size, note)
+            else:
+                self.newest = tree.checkpoint(size, note) or self.newest
             self._pending = next(self._notes, None)
-        if outside is not None and outside.size == tree.size and outside.root != tree.root():
+        if outside is not None and outside.size == tree.size and not tree.has_root(outside.root):
             self._faults.add(
                 "history-rewritten",
                 f"checkpoint {outside.size}",
@@ -123,18 +166,12 @@ def _verify(
 ) -> VerificationReport:
     outside = _open_exported(exported, verifier, faults)
     walk = _Walk(connection, verifier, faults, outside)
-    total = connection.execute(select(func.max(ENTRY.c.entry))).scalar()
-    total = 0 if total is None else int(total) + 1
-    claimed = int(connection.execute(select(func.max(CHECKPOINT.c.size))).scalar() or 0)
-    for number, body in _bodies(connection):
-        if not walk.entry(number, body):
-            break
-        if progress is not None and number % 1000 == 0:
-            progress(number, total)
-    if claimed > walk.tree.size:
-        walk.skip_to(claimed)
-    walk.tree.finish()
-    walk.index.finish()
+    total = _scan.entry_count(connection) if progress is not None else 0
+    for done, (number, body) in enumerate(_scan.entries(connection)):
+        walk.entry(number, body)
+        if progress is not None and done % 1000 == 0:
+            progress(done, total)
+    walk.finish()
     _check_ends(walk.tree, walk.newest, outside, faults)
     _check_tile_list(connection, walk.tree.size, faults)
     if progress is not None:
@@ -143,7 +180,7 @@ def _verify(
     return VerificationReport(
         origin=verifier.name,
         key=str(verifier),
-        size=total,
+        size=walk.tree.size,
         root=walk.tree.root().hex(),
         statements=walk.statements.statements,
         records=walk.statements.records,
@@ -151,6 +188,18 @@ def _verify(
         errors=tuple(ordered),
         more_errors=faults.more,
     )
+
+
+def _claimed_size(connection: Connection, verifier: NoteVerifier) -> int:
+    """Return the size of the newest checkpoint that the log's key has signed for its row."""
+    for size, note in _scan.newest_notes(connection):
+        try:
+            checkpoint = open_checkpoint(note or b"", verifier)
+        except CheckpointError:
+            continue
+        if checkpoint.size == size:
+            return size
+    return 0
 
 
 def _check_ends(
@@ -178,14 +227,13 @@ def _check_ends(
 
 def _check_tile_list(connection: Connection, size: int, faults: Faults) -> None:
     expected = expected_tiles(size)
-    rows = connection.execute(select(TILE.c.level, TILE.c.position, func.length(TILE.c.hashes)))
-    for level, position, length in rows:
+    for level, position, length in _scan.tile_lengths(connection):
         wanted = expected.pop((level, position), None)
-        if length != wanted:
+        if wanted is None or length != wanted:
             faults.add(
                 "tile-changed",
                 f"tile {level}/{position}",
-                f"it has {length} bytes; a tree of {size} entries has {wanted or 0} there.",
+                f"it has {length or 0} bytes; a tree of {size} entries has {wanted or 0} there.",
             )
     for level, position in expected:
         faults.add("tile-missing", f"tile {level}/{position}", "it is missing from the store.")
@@ -201,22 +249,3 @@ def _open_exported(
     except CheckpointError as error:
         faults.add("exported-checkpoint-invalid", "exported checkpoint", error.message)
         return None
-
-
-def _bodies(connection: Connection) -> Iterator[tuple[int, bytes]]:
-    query = select(ENTRY.c.entry, ENTRY.c.body).order_by(ENTRY.c.entry)
-    for number, body in connection.execution_options(yield_per=1000).execute(query):
-        yield int(number), bytes(body)
-
-
-def _notes(connection: Connection) -> Iterator[tuple[int, bytes]]:
-    query = select(CHECKPOINT.c.size, CHECKPOINT.c.note).order_by(CHECKPOINT.c.size)
-    for size, note in connection.execution_options(yield_per=1000).execute(query):
-        yield int(size), bytes(note)
-
-
-def _tile(connection: Connection, level: int, position: int) -> bytes:
-    row = connection.execute(
-        select(TILE.c.hashes).where(TILE.c.level == level, TILE.c.position == position)
-    ).first()
-    return bytes(row[0]) if row else b""

@@ -7,12 +7,15 @@ Every index row carries the entry that it comes from and its ordinal among that 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, LargeBinary, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table
 from sqlmodel import Field, SQLModel
 
 SCHEMA_VERSION = 1
+
+# In SQLite this is the row's own number: one B-tree instead of two, read in log order.
+_BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -24,7 +27,7 @@ class EntryRow(SQLModel, table=True):
     """One log entry: the exact bytes that were hashed as a leaf."""
 
     __tablename__: ClassVar[str] = "entry"
-    entry: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    entry: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -41,7 +44,7 @@ class CheckpointRow(SQLModel, table=True):
     """One signed head of the log, as the exact bytes of its note."""
 
     __tablename__: ClassVar[str] = "checkpoint"
-    size: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    size: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
     note: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -65,6 +68,7 @@ class SubjectKeyRow(SQLModel, table=True):
 class IndexRow(SQLModel):
     """What every index row has."""
 
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
     entry: int = Field(sa_type=BigInteger, primary_key=True)
     ordinal: int = Field(primary_key=True)
 

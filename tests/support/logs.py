@@ -1,0 +1,148 @@
+"""A real ledger with real keys for the tests, and a knife to cut into its store."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from affidavit.lineage import (
+    APPROVAL,
+    DATASET,
+    PROVENANCE,
+    RUN_FIELD,
+    Ledger,
+    NoteSigner,
+    Resource,
+    SigningKey,
+    Statement,
+    TrustedKey,
+    TrustRoot,
+    VerificationReport,
+    record_bytes,
+    verify_ledger,
+)
+
+ORIGIN = "affidavit.test/log"
+TIME = "2026-11-21T08:00:00.000Z"
+
+
+@dataclass
+class Log:
+    """A ledger, its keys, and short ways to append to it."""
+
+    path: Path
+    log: SigningKey
+    recorder: SigningKey
+    approver: SigningKey
+    ledger: Ledger
+
+    @property
+    def signer(self) -> NoteSigner:
+        return NoteSigner(ORIGIN, self.log.private)
+
+    def verify(self, exported: bytes | None = None) -> VerificationReport:
+        return verify_ledger(self.path, self.signer.verifier, exported=exported)
+
+    def cut(self, sql: str, *values: object) -> int:
+        """Change the store behind the ledger's back; returns how many rows it touched."""
+        with sqlite3.connect(self.path) as connection:
+            count = connection.execute(sql, values).rowcount
+        connection.close()
+        return count
+
+    def rows(self, sql: str, *values: object) -> list[tuple]:
+        connection = sqlite3.connect(self.path)
+        found = connection.execute(sql, values).fetchall()
+        connection.close()
+        return found
+
+    def reopen(self) -> Ledger:
+        return Ledger(self.path, self.signer.verifier, signer=self.signer)
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def trust_root(log: SigningKey, recorder: SigningKey, approver: SigningKey) -> TrustRoot:
+    root = TrustRoot(ORIGIN)
+    for identity, key, role in (
+        ("log", log, "log"),
+        ("pipeline", recorder, "recorder"),
+        ("ada@example.org", approver, "approver"),
+    ):
+        root = root.with_key(TrustedKey(identity, key.public, frozenset({role})))
+    return root
+
+
+def dataset(number: int) -> Statement:
+    return Statement(
+        (Resource(f"data-{number}", digest(number), "arrow-table-v1"),),
+        DATASET,
+        {"name": f"data-{number}", "actor": "pipeline", "time": TIME, "outcome": "read"},
+    )
+
+
+def run(number: int) -> Statement:
+    source = Resource(f"data-{number}", digest(number), "arrow-table-v1")
+    return Statement(
+        (Resource("model.joblib", digest(1000 + number)),),
+        PROVENANCE,
+        {
+            "buildDefinition": {
+                "buildType": "urn:affidavit:python-call:v1",
+                "externalParameters": {"C": 1.0},
+                "resolvedDependencies": [source.to_json()],
+            },
+            "runDetails": {
+                "builder": {"id": "urn:affidavit:hooks"},
+                "metadata": {"invocationId": f"run-{number}", "finishedOn": TIME},
+            },
+            RUN_FIELD: {"name": "credit-risk", "status": "succeeded", "actor": "pipeline"},
+        },
+    )
+
+
+def approval(actor: str = "ada@example.org") -> Statement:
+    return Statement(
+        (Resource("model.joblib", digest(1000)),),
+        APPROVAL,
+        {"name": "credit-risk", "actor": actor, "time": TIME, "outcome": "approved"},
+    )
+
+
+def record(kind: str, number: int) -> bytes:
+    fields = {
+        "prediction": {"model": "credit-risk@production", "model_digest": "sha256:" + digest(1000)},
+        "decision": {"entrypoint": "serve", "resource": "credit-risk", "allow": True},
+        "access": {"action": "read", "object": "report"},
+    }[kind]
+    return record_bytes(
+        kind,
+        {"id": f"{kind}-{number}", "time": TIME, "actor": "pipeline", "outcome": "0.7", **fields},
+    )
+
+
+def start(folder: Path) -> Log:
+    """Make a ledger that holds its trust root."""
+    keys = [SigningKey.generate() for _ in range(3)]
+    signer = NoteSigner(ORIGIN, keys[0].private)
+    path = folder / "ledger.db"
+    log = Log(path, *keys, Ledger(path, signer.verifier, signer=signer, create=True))
+    root = trust_root(*keys).statement(actor="log", time=TIME, note="initialised")
+    log.ledger.append([root.sign(keys[0]).to_bytes()])
+    return log
+
+
+def furnish(log: Log) -> Log:
+    """Append what a real log holds: statements of several kinds and batches of records."""
+    log.ledger.append([dataset(0).sign(log.recorder).to_bytes()])
+    log.ledger.append([run(0).sign(log.recorder).to_bytes()])
+    log.ledger.append([approval().sign(log.approver).to_bytes()])
+    log.ledger.append([record("prediction", n) for n in range(6)])
+    log.ledger.append([record("decision", n) for n in range(4)])
+    log.ledger.append([record("access", n) for n in range(2)])
+    for number in range(1, 13):
+        log.ledger.append([dataset(number).sign(log.recorder).to_bytes()])
+    return log
