@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,23 @@ def adult() -> Path:
     )
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory) -> Path:
+    """A small real home, made once; copy it before changing it (fixture `small_home`)."""
+    folder = tmp_path_factory.mktemp("built") / "home"
+    script = Path(__file__).parent / "support" / "small_home.py"
+    subprocess.run([sys.executable, script, folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def small_home(built_home, tmp_path, monkeypatch) -> Path:
+    """A copy of the small real home, which the settings name."""
+    folder = tmp_path / "home"
+    shutil.copytree(built_home, folder)
+    monkeypatch.setenv("AFFIDAVIT_HOME", str(folder))
+    monkeypatch.setenv("AFFIDAVIT_CONFIG", str(folder / "affidavit.toml"))
+    monkeypatch.setenv("AFFIDAVIT_ACTOR", "engineer@example.org")
+    return folder
