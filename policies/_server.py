@@ -166,8 +166,6 @@ class OpaServerEngine:
         """One request; every way in which it can go wrong has a name."""
         try:
             answer = self._client().query_rule(document, entrypoint, None, {"provenance": "true"})
-        except MissingDependencyError as error:
-            return _Trouble("engine.unloadable", str(error), again=False)
         except Exception as error:  # noqa: BLE001  # whatever the client raises must deny
             return self._trouble(error)
         if not isinstance(answer, dict):
@@ -245,6 +243,11 @@ class OpaServerEngine:
         meta["input_digest"] = input_digest(canonical, self._digest_key)
         if not _PATH.fullmatch(entrypoint):
             return denied("engine.entrypoint_unknown", f"{entrypoint!r} is no entry point.")
+        try:
+            # The first call loads the client's libraries, which is no part of the budget.
+            self._client()
+        except MissingDependencyError as error:
+            return denied("engine.unloadable", str(error))
         # What is digested is what is sent, whatever other threads do to the mapping meanwhile.
         document = json.loads(canonical)
         end = time.monotonic() + self._timeout
