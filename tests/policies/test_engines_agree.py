@@ -52,9 +52,7 @@ junk = st.recursive(
     max_leaves=6,
 )
 times = st.one_of(
-    st.datetimes().map(
-        lambda at: at.isoformat() + "Z"
-    ),
+    st.datetimes().map(lambda at: at.isoformat() + "Z"),
     st.sampled_from(
         [
             "2026-11-21T10:00:00Z",
@@ -122,7 +120,9 @@ evidence = st.fixed_dictionaries(
             st.fixed_dictionaries({"verified": st.booleans(), "approver": names, "time": times}),
             max_size=3,
         ),
-        "verdict": maybe(st.fixed_dictionaries({"verified": st.booleans(), "allowed": st.booleans()})),
+        "verdict": maybe(
+            st.fixed_dictionaries({"verified": st.booleans(), "allowed": st.booleans()})
+        ),
     }
 )
 
@@ -178,9 +178,7 @@ def comparable(decision):
 
 
 @pytest.mark.real
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(asked=requests())
 def test_both_engines_give_the_same_decision(embedded, served, asked):
     entrypoint, document = asked

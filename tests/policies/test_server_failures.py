@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import opa_client.opa  # noqa: F401  # its loading is no part of what is timed
 import pytest
 
 from affidavit.errors import ConfigurationError
@@ -18,7 +19,9 @@ ALLOW = {"allow": True, "deny": [], "warn": [], "obligations": []}
 
 def answer(status, body, kind="application/json", extra=""):
     content = body.encode() if isinstance(body, str) else body
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n{extra}"
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n{extra}"
+    )
     return head.encode() + b"Connection: close\r\n\r\n" + content
 
 
@@ -85,13 +88,19 @@ BAD = {
     "500": (sending(answer(500, "{}")), "engine.unreachable"),
     "503": (sending(answer(503, "busy", "text/plain")), "engine.unreachable"),
     "401": (sending(answer(401, "{}")), "engine.refused"),
-    "redirect": (sending(answer(307, "", extra="Location: http://127.0.0.1:9/\r\n")), "engine.refused"),
+    "redirect": (
+        sending(answer(307, "", extra="Location: http://127.0.0.1:9/\r\n")),
+        "engine.refused",
+    ),
     "html with 200": (sending(answer(200, "<html>ok</html>", "text/html")), "engine.malformed"),
     "truncated": (sending(answer(200, '{"result": {"allow": tr')), "engine.malformed"),
     "no object": (sending(answer(200, "[true]")), "engine.malformed"),
     "undefined": (sending(answer(200, "{}")), "engine.undefined"),
     "true": (sending(answer(200, '{"result": true}')), "engine.malformed"),
-    "text": (sending(answer(200, json.dumps({"result": {**ALLOW, "allow": "true"}}))), "engine.malformed"),
+    "text": (
+        sending(answer(200, json.dumps({"result": {**ALLOW, "allow": "true"}}))),
+        "engine.malformed",
+    ),
     "empty": (sending(answer(200, '{"result": {}}')), "engine.malformed"),
     "not UTF-8": (sending(answer(200, b'{"result": "\xff"}')), "engine.malformed"),
     "closes": (lambda _connection, _stop: None, "engine.unreachable"),
