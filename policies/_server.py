@@ -260,19 +260,26 @@ class OpaServerEngine:
             answer = self._within(left, entrypoint, document)
         if isinstance(answer, _Trouble):
             return denied(answer.rule, answer.message)
-        version, digest = _provenance(answer)
-        meta["engine_version"], meta["bundle_digest"] = version, digest
-        self._version = version
-        if self._expected is not None and digest != self._expected:
-            return denied(
-                "engine.bundle_mismatch",
-                f"The OPA server runs the bundle {digest or '(none)'}, expected {self._expected}.",
-            )
-        self._seen = digest
-        if "result" not in answer:
-            return denied("engine.undefined", "The rules gave no result.")
+        meta["engine_version"], meta["bundle_digest"] = _provenance(answer)
+        trouble = self._note(meta["engine_version"], meta["bundle_digest"])
+        if trouble is None and "result" not in answer:
+            trouble = _Trouble("engine.undefined", "The rules gave no result.", again=False)
+        if trouble is not None:
+            return denied(trouble.rule, trouble.message)
         spent = time.perf_counter_ns() - start
         return parse_result(entrypoint, answer["result"], duration_ns=spent, **meta)
+
+    def _note(self, version: str, digest: str) -> _Trouble | None:
+        """Remember what the server says of itself; say what is wrong with it."""
+        self._version = version
+        if self._expected is not None and digest != self._expected:
+            return _Trouble(
+                "engine.bundle_mismatch",
+                f"The OPA server runs the bundle {digest or '(none)'}, expected {self._expected}.",
+                again=False,
+            )
+        self._seen = digest
+        return None
 
 
 def _provenance(answer: Mapping[str, Any]) -> tuple[str, str]:

@@ -93,9 +93,9 @@ def test_no_other_value_allows(raw):
 def test_a_decision_cannot_contradict_itself():
     meta = ("e", "", "", "", "", 0)
     with pytest.raises(ValueError, match="allowance"):
-        Decision(True, (Finding("a", "b"),), (), (), *meta)  # noqa: FBT003
+        Decision(True, (Finding("a", "b"),), (), (), *meta)
     with pytest.raises(ValueError, match="obligations"):
-        Decision(False, (Finding("a", "b"),), (), (Obligation("explain"),), *meta)  # noqa: FBT003
+        Decision(False, (Finding("a", "b"),), (), (Obligation("explain"),), *meta)
 
 
 def test_a_decision_is_json_and_survives_pickling():

@@ -11,11 +11,11 @@ import threading
 import time
 
 import pytest
+from real import opa_binary
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies import EmbeddedEngine, build_packs
 from affidavit.policies._manifest import file_digest, shipped
-from real import opa_binary
 
 
 @pytest.fixture
@@ -128,7 +128,10 @@ text := {"allow": "true", "deny": [], "warn": [], "obligations": []}
 
 # METADATA
 # entrypoint: true
-unknown := {"allow": true, "deny": [], "warn": [], "obligations": [{"kind": "pray", "columns": [], "parameters": {}}]}
+unknown := {
+	"allow": true, "deny": [], "warn": [],
+	"obligations": [{"kind": "pray", "columns": [], "parameters": {}}],
+}
 """
 
 
