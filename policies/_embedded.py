@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ from affidavit.policies._engine import CacheProfile
 from affidavit.policies._manifest import Bundle, bundle_digest, load_bundle, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from opapywasm import OpaWasmPolicy
@@ -28,6 +29,7 @@ __all__ = ["EmbeddedEngine"]
 # together with the host's own, is consistent in the child.
 _LOADING = threading.Lock()
 _fork_guarded = False
+_IMPORTED_IN = os.getpid()
 # A module that was compiled before a fork is left alone in the child: its clock thread is gone,
 # and finalising it could wait for that thread.
 _ABANDONED: list[object] = []
@@ -55,6 +57,32 @@ def _guard_forks() -> None:
     )
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
     _fork_guarded = True
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    """Compile on this thread alone in a forked child.
+
+    wasmtime compiles on a pool of threads that a fork does not copy, and would wait for them. The
+    host makes its own configuration, so the class is exchanged while it does.
+    """
+    if os.getpid() == _IMPORTED_IN:
+        yield
+        return
+    import wasmtime
+
+    usual = wasmtime.Config
+
+    class Serial(usual):  # type: ignore[misc, valid-type]  # a class held in a variable
+        def __init__(self) -> None:
+            super().__init__()
+            self.parallel_compilation = False
+
+    wasmtime.Config = Serial  # type: ignore[misc]  # put back below
+    try:
+        yield
+    finally:
+        wasmtime.Config = usual  # type: ignore[misc]  # what it was
 
 
 class EmbeddedEngine:
@@ -167,7 +195,8 @@ class EmbeddedEngine:
                 parse_raw_json_input=False,
             )
             try:
-                policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
+                with _compiling():
+                    policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
                 self._check(policy)
                 policy.set_data(canonical_input(self._data))
             except opapywasm.OpaWasmError as error:

@@ -37,8 +37,8 @@ class PackTestReport:
 
     Args:
         cases: The tests, in the order in which OPA ran them.
-        coverage: Percentage of the lines of the packs (tests left out) that some test evaluated; 0 where
-            a test failed.
+        coverage: Percentage of the lines of the packs (tests left out) that some test evaluated;
+            0 where a test failed.
         uncovered: Per file, the lines that no test evaluated.
         problems: What ``opa check --strict`` and ``opa fmt --fail`` said; empty where clean.
     """

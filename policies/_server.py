@@ -166,8 +166,6 @@ class OpaServerEngine:
         """One request; every way in which it can go wrong has a name."""
         try:
             answer = self._client().query_rule(document, entrypoint, None, {"provenance": "true"})
-        except MissingDependencyError as error:
-            return _Trouble("engine.unloadable", str(error), again=False)
         except Exception as error:  # noqa: BLE001  # whatever the client raises must deny
             return self._trouble(error)
         if not isinstance(answer, dict):
@@ -245,6 +243,11 @@ class OpaServerEngine:
         meta["input_digest"] = input_digest(canonical, self._digest_key)
         if not _PATH.fullmatch(entrypoint):
             return denied("engine.entrypoint_unknown", f"{entrypoint!r} is no entry point.")
+        try:
+            # The first call loads the client's libraries, which is no part of the budget.
+            self._client()
+        except MissingDependencyError as error:
+            return denied("engine.unloadable", str(error))
         # What is digested is what is sent, whatever other threads do to the mapping meanwhile.
         document = json.loads(canonical)
         end = time.monotonic() + self._timeout
@@ -257,19 +260,26 @@ class OpaServerEngine:
             answer = self._within(left, entrypoint, document)
         if isinstance(answer, _Trouble):
             return denied(answer.rule, answer.message)
-        version, digest = _provenance(answer)
-        meta["engine_version"], meta["bundle_digest"] = version, digest
-        self._version = version
-        if self._expected is not None and digest != self._expected:
-            return denied(
-                "engine.bundle_mismatch",
-                f"The OPA server runs the bundle {digest or '(none)'}, expected {self._expected}.",
-            )
-        self._seen = digest
-        if "result" not in answer:
-            return denied("engine.undefined", "The rules gave no result.")
+        meta["engine_version"], meta["bundle_digest"] = _provenance(answer)
+        trouble = self._note(meta["engine_version"], meta["bundle_digest"])
+        if trouble is None and "result" not in answer:
+            trouble = _Trouble("engine.undefined", "The rules gave no result.", again=False)
+        if trouble is not None:
+            return denied(trouble.rule, trouble.message)
         spent = time.perf_counter_ns() - start
         return parse_result(entrypoint, answer["result"], duration_ns=spent, **meta)
+
+    def _note(self, version: str, digest: str) -> _Trouble | None:
+        """Remember what the server says of itself; say what is wrong with it."""
+        self._version = version
+        if self._expected is not None and digest != self._expected:
+            return _Trouble(
+                "engine.bundle_mismatch",
+                f"The OPA server runs the bundle {digest or '(none)'}, expected {self._expected}.",
+                again=False,
+            )
+        self._seen = digest
+        return None
 
 
 def _provenance(answer: Mapping[str, Any]) -> tuple[str, str]:

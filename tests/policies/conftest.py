@@ -20,7 +20,7 @@ class OpaServer:
         self.bundle = bundle
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % probe.getsockname()[1]
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.url = f"http://{self.address}"
         self.process = None
 
