@@ -95,7 +95,8 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    decision = engine_for(settings).decide(question.entrypoint, document)
+    key = home.vault.named_key("policy input")
+    decision = engine_for(settings, key).decide(question.entrypoint, document)
     fields = {
         "id": identifier,
         "time": now,
@@ -138,22 +139,27 @@ def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
     )
 
 
-def engine_for(settings: Settings) -> Engine:
-    """Return the engine that the settings name, made once per process for the same settings."""
+def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
+    """Return the engine that the settings name, made once per process for the same settings.
+
+    Args:
+        settings: Which engine, on which data.
+        digest_key: Keys the digest of the input, so that nobody can guess an input from it.
+    """
     data = json.dumps(settings.policy_data, sort_keys=True)
-    return _engine(settings.engine, settings.opa_url, data)
+    return _engine(settings.engine, settings.opa_url, data, digest_key)
 
 
 @functools.lru_cache(maxsize=8)
-def _engine(kind: str, url: str, data: str) -> Engine:
+def _engine(kind: str, url: str, data: str, digest_key: bytes | None) -> Engine:
     if kind == "opa":
         if not url:
             raise ConfigurationError(
                 "The policy engine is an OPA server, but no url is set.",
                 hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
             )
-        return OpaServerEngine(url)
-    return CachedEngine(EmbeddedEngine(data=json.loads(data) or None))
+        return OpaServerEngine(url, digest_key=digest_key)
+    return CachedEngine(EmbeddedEngine(data=json.loads(data) or None, digest_key=digest_key))
 
 
 def _loggable(value: Any) -> Any:

@@ -138,6 +138,9 @@ _SOURCES = {
     "write_secret": "affidavit.lineage._keys",
 }
 
+# The extra that brings each library behind these names.
+_EXTRAS = {"narwhals": "frames", "numpy": "frames", "pyarrow": "frames"}
+
 __all__ = [
     "APPROVAL",
     "DATASET",
@@ -212,4 +215,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(__name__, _SOURCES)
+    __getattr__ = lazy_names(__name__, _SOURCES, _EXTRAS)

@@ -13,7 +13,7 @@ from affidavit.lineage._check_index import IndexCheck
 from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck, expected_tiles
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
-from affidavit.lineage._findings import Faults, VerificationReport
+from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._records import parse_entry
@@ -176,7 +176,7 @@ def _verify(
     _check_tile_list(connection, walk.tree.size, faults)
     if progress is not None:
         progress(total, total)
-    ordered = sorted(faults.found, key=lambda f: -1 if f.index is None else f.index)
+    ordered = sorted(faults.found, key=_log_order)
     return VerificationReport(
         origin=verifier.name,
         key=str(verifier),
@@ -200,6 +200,11 @@ def _claimed_size(connection: Connection, verifier: NoteVerifier) -> int:
         if checkpoint.size == size:
             return size
     return 0
+
+
+def _log_order(fault: Fault) -> tuple[int, bool]:
+    # What is wrong with an entry stands before what follows from it in the index.
+    return (-1 if fault.index is None else fault.index, fault.code.startswith("index"))
 
 
 def _check_ends(

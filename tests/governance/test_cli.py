@@ -22,7 +22,6 @@ def cli(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
-            sys.exit(0)
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -308,7 +307,7 @@ def test_text_from_the_ledger_cannot_steer_the_terminal(cli, small_home):
 
 def test_two_processes_initialising_at_once_agree_on_one_home(tmp_path):
     home = tmp_path / "shared-home"
-    code = "import sys; sys.argv = ['affidavit', 'init', '--json']; import affidavit.cli as c; c.main()"
+    code = "import sys, affidavit.cli as c; sys.argv = ['affidavit', 'init', '--json']; c.main()"
     running = [
         subprocess.Popen(
             [sys.executable, "-c", code],
