@@ -1,4 +1,4 @@
-"""Strict JSON, envelopes, statements, notes, keys: what is written reads back, nothing else does."""
+"""Strict JSON, envelopes, statements, notes, keys: what is written reads back, and only that."""
 
 from __future__ import annotations
 
