@@ -125,7 +125,7 @@ def main() -> None:
                 photograph(browser, address, report, dark)
             browser.close()
     home.close()
-    print(f"Written to {os.path.relpath(HERE)}.")  # noqa: T201  # a script
+    print(f"Written to {os.path.relpath(HERE)}.")  # a script
 
 
 if __name__ == "__main__":
