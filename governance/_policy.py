@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,20 +147,25 @@ def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
         settings: Which engine, on which data.
         digest_key: Keys the digest of the input, so that nobody can guess an input from it.
     """
-    data = json.dumps(settings.policy_data, sort_keys=True)
-    return _engine(settings.engine, settings.opa_url, data, digest_key)
+    if settings.engine == "opa":
+        return _server(settings.opa_url, settings.opa_bundle, digest_key)
+    return _embedded(json.dumps(settings.policy_data, sort_keys=True), digest_key)
 
 
 @functools.lru_cache(maxsize=8)
-def _engine(kind: str, url: str, data: str, digest_key: bytes | None) -> Engine:
-    if kind == "opa":
-        if not url:
-            raise ConfigurationError(
-                "The policy engine is an OPA server, but no url is set.",
-                hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
-            )
-        return OpaServerEngine(url, digest_key=digest_key)
+def _embedded(data: str, digest_key: bytes | None) -> Engine:
     return CachedEngine(EmbeddedEngine(data=json.loads(data) or None, digest_key=digest_key))
+
+
+@functools.lru_cache(maxsize=8)
+def _server(url: str, bundle: str, digest_key: bytes | None) -> Engine:
+    if not url:
+        raise ConfigurationError(
+            "The policy engine is an OPA server, but no url is set.",
+            hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
+        )
+    token = os.environ.get("AFFIDAVIT_OPA_TOKEN")
+    return OpaServerEngine(url, token=token, bundle_digest=bundle or None, digest_key=digest_key)
 
 
 def _loggable(value: Any) -> Any:

@@ -288,7 +288,7 @@ def ui(
     from affidavit._context import present
 
     present()
-    raise typer.Exit(open_app(host, port, browser=browser))
+    open_app(host, port, browser=browser)
 
 
 @app.command()
