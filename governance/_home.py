@@ -106,13 +106,14 @@ class Home:
         """Append statements, signed by the recorder, and records, under one checkpoint.
 
         Returns:
-            The log index of the first.
+            The log index of the first; -1 where there were none.
         """
         bodies = [
             entry if isinstance(entry, bytes) else entry.sign(self.recorder).to_bytes()
             for entry in entries
         ]
-        return self.ledger.append(bodies, payloads)[0]
+        appended = self.ledger.append(bodies, payloads)
+        return appended[0] if appended else -1
 
     def trust_root(self) -> TrustRoot:
         """Return the keys in force now, as the newest trust-root statement lists them."""
