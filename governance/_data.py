@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
-from affidavit._call import guarded
+from affidavit._call import gives_stream, guarded
 from affidavit._context import acting, current_run, present
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
@@ -70,7 +71,6 @@ class _DataGuard:
         self._function = function
         self._settings: Settings
         self._home: Home
-        self._yielded = False
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         del bound
@@ -81,18 +81,24 @@ class _DataGuard:
         return contextlib.nullcontext()
 
     def item(self, value: Any) -> Any:
-        self._yielded = True
         return self._govern(value)
 
     def done(self, result: Any) -> Any:
-        return result if self._yielded else self._govern(result)
+        # A generator may end without a value; one that it does return is data as well.
+        if result is None and gives_stream(self._function):
+            return None
+        return self._govern(result)
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):
             return
-        work = {"name": self._name, "outcome": "failed", "error": type(error).__qualname__}
+        self._record_none("failed", error)
+
+    def _record_none(self, outcome: str, error: BaseException) -> None:
+        work = {"outcome": outcome, "error": type(error).__qualname__}
         statement = self._statement(Resource(f"dataset/{self._name}", _EMPTY, "empty-v1"), (), work)
-        record(self._home, self._settings, f"failed read of {self._name}", statement)
+        what = f"{outcome} read of {self._name}"
+        record(self._home, self._settings, what, statement, happened=True)
 
     def _tags(self) -> dict[str, list[str]]:
         found = self._settings.column_tags(self._name)
@@ -127,10 +133,12 @@ class _DataGuard:
         question = self._question(columns, origin.digest)
         ruling = enforce(self._home, self._settings, question, run=_run_id())
         try:
+            check_tagged(frame, names, tags)
             governed, applied = apply_obligations(
                 frame, ruling.decision.obligations, keys=NamedKeys(self._home)
             )
         except ObligationError as error:
+            self._record_none("refused", error)
             raise self._unmet(question, ruling, error) from error
         result = resource_of(self._home, governed, self._name, known=False)
         work = {
@@ -186,6 +194,33 @@ def column_names(frame: Any) -> list[str] | None:
     if names is None or callable(names):
         return None
     return [str(name) for name in names]
+
+
+def check_tagged(frame: Any, names: list[str], tags: Mapping[str, list[str]]) -> None:
+    """Refuse a frame in which a tagged column is where the policy would not see it.
+
+    Raises:
+        ObligationError: It is in the index, or stands under a name that differs from the tagged one
+            only by case, white space or Unicode normal form.
+    """
+    tagged = {_folded(name): name for name, given in tags.items() if given}
+    for level in getattr(getattr(frame, "index", None), "names", None) or ():
+        if level is not None and _folded(str(level)) in tagged:
+            raise ObligationError(
+                f"The tagged column {level!r} is the frame's index, which no obligation reaches.",
+                hint="Return frame.reset_index().",
+            )
+    for name in names:
+        known = tagged.get(_folded(name))
+        if known is not None and name not in tags:
+            raise ObligationError(
+                f"The column {name!r} looks like {known!r}, which is tagged, and has no tags.",
+                hint="Rename the column, or tag this name too.",
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def _run_id() -> str:
