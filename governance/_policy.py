@@ -140,8 +140,17 @@ def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
 
 def engine_for(settings: Settings) -> Engine:
     """Return the engine that the settings name, made once per process for the same settings."""
+    # The settings are one object while nothing changes, so that identity tells most of the time.
+    known = _latest[0]
+    if known is not None and known[0] is settings:
+        return known[1]
     data = json.dumps(settings.policy_data, sort_keys=True)
-    return _engine(settings.engine, settings.opa_url, data)
+    engine = _engine(settings.engine, settings.opa_url, data)
+    _latest[0] = (settings, engine)
+    return engine
+
+
+_latest: list[tuple[Settings, Engine] | None] = [None]
 
 
 @functools.lru_cache(maxsize=8)
