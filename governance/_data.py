@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import gives_stream, guarded
 from affidavit._context import acting, current_run, present
+from affidavit._excluded import note_exclusions
+from affidavit._frame_columns import check_tagged, column_names
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
 from affidavit._policy import Question, Ruling, denied, enforce
@@ -140,6 +141,9 @@ class _DataGuard:
         except ObligationError as error:
             self._record_none("refused", error)
             raise self._unmet(question, ruling, error) from error
+        for item in applied:
+            if item.kind == "exclude_as_feature":
+                note_exclusions(self._home, self._name, item.columns)
         result = resource_of(self._home, governed, self._name, known=False)
         work = {
             "outcome": "read",
@@ -184,43 +188,6 @@ class _DataGuard:
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: the subject of a read that gave nothing."""
-
-
-def column_names(frame: Any) -> list[str] | None:
-    """Return the column names of a data frame of any library, or None where it is none."""
-    names = getattr(frame, "column_names", None)
-    if names is None:
-        names = getattr(frame, "columns", None)
-    if names is None or callable(names):
-        return None
-    return [str(name) for name in names]
-
-
-def check_tagged(frame: Any, names: list[str], tags: Mapping[str, list[str]]) -> None:
-    """Refuse a frame in which a tagged column is where the policy would not see it.
-
-    Raises:
-        ObligationError: It is in the index, or stands under a name that differs from the tagged one
-            only by case, white space or Unicode normal form.
-    """
-    tagged = {_folded(name): name for name, given in tags.items() if given}
-    for level in getattr(getattr(frame, "index", None), "names", None) or ():
-        if level is not None and _folded(str(level)) in tagged:
-            raise ObligationError(
-                f"The tagged column {level!r} is the frame's index, which no obligation reaches.",
-                hint="Return frame.reset_index().",
-            )
-    for name in names:
-        known = tagged.get(_folded(name))
-        if known is not None and name not in tags:
-            raise ObligationError(
-                f"The column {name!r} looks like {known!r}, which is tagged, and has no tags.",
-                hint="Rename the column, or tag this name too.",
-            )
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def _run_id() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from affidavit import explain as measurements
 from affidavit._context import acting, current_run, present
-from affidavit._data import column_names
+from affidavit._frame_columns import column_names
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._run import resource_of

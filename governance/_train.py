@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
 from affidavit._context import current_run, present
-from affidavit._data import column_names
+from affidavit._frame_columns import column_names
 from affidavit._excluded import check_excluded
 from affidavit._policy import Question, enforce
 from affidavit._run import Run, take_argument
