@@ -108,7 +108,9 @@ class Home:
     def ledger(self) -> Ledger:
         """The ledger, opened for writing where the log's private key is at hand."""
         signer = None
-        if (self.folder / "keys" / "log.pem").exists():
+        path = self.folder / "keys" / "log.pem"
+        # An auditor may read the ledger and not the folder of the keys.
+        if os.access(path.parent, os.X_OK) and path.exists():
             signer = NoteSigner(self.verifier.name, self._key("log").private)
         return Ledger(self.database, self.verifier, signer=signer)
 

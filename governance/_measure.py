@@ -11,8 +11,9 @@ from affidavit import explain as measurements
 from affidavit._context import acting, current_run, present
 from affidavit._frame_columns import column_names
 from affidavit._home import Home
-from affidavit._recording import record
+from affidavit._recording import keep_artifact, record
 from affidavit._run import resource_of
+from affidavit._settings import Settings
 from affidavit.errors import FairnessError, MissingDependencyError
 from affidavit.explain import Explanation, FairnessResult, measure_fairness
 from affidavit.lineage import (
@@ -138,8 +139,8 @@ def explain_model(
     base = background if background is not None else X
     result = measurements.explain_model(model, X, background=base, seed=seed)
     data = resource_of(home, X, f"{name} explained data")
-    values = _keep(home, f"{name} explanation values", result.to_arrow())
-    kept = _keep(home, f"{name} background", _arrow(base, limit=1000))
+    values = _keep(home, settings, f"{name} explanation values", result.to_arrow())
+    kept = _keep(home, settings, f"{name} background", _arrow(base, limit=1000))
     predicate = {
         "name": name,
         "actor": acting(settings),
@@ -237,14 +238,14 @@ def _groups(X: Any, sensitive: Any) -> dict[str, Any]:  # noqa: N803
     return {name: X[name] for name in sensitive}
 
 
-def _keep(home: Home, name: str, table: Any) -> Resource:
+def _keep(home: Home, settings: Settings, name: str, table: Any) -> Resource:
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
     pq.write_table(table, sink)
     content = sink.getvalue()
     note = {"rows": table.num_rows, "format": "parquet"}
-    return Resource(name, home.artifacts.put(content), "file-bytes-v1", note)
+    return Resource(name, keep_artifact(home, settings, name, content), "file-bytes-v1", note)
 
 
 def _arrow(frame: Any, *, limit: int) -> Any:

@@ -14,6 +14,7 @@ from affidavit._context import present
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._policy import Question, enforce
+from affidavit._recording import keep_artifact
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, NotFoundError, VerificationError
 from affidavit.lineage import Resource, fingerprint
@@ -21,7 +22,7 @@ from affidavit.lineage import Resource, fingerprint
 MODEL_RECIPE = "file-bytes-v1"
 
 
-def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
+def keep_model(home: Home, settings: Settings, model: Any, name: str) -> tuple[Resource, ...]:
     """Keep a fitted model and return it as subjects: its file, and the state of the estimator.
 
     A model that cannot be pickled is recorded by its state alone, with a warning: the work that
@@ -29,6 +30,7 @@ def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
 
     Raises:
         FingerprintError: It can neither be pickled nor digested.
+        LedgerUnavailableError: It cannot be kept, and ``on_error`` is ``block``.
     """
     found: list[Resource] = []
     problem: Exception | None = None
@@ -38,7 +40,7 @@ def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
     except Exception as error:  # noqa: BLE001  # a class may raise anything from its own pickling
         problem = error
     else:
-        digest = home.artifacts.put(content)
+        digest = keep_artifact(home, settings, f"model file of {name}", content)
         note = {"class": kind, "bytes": len(content)}
         found.append(Resource(f"{name}.pickle", digest, MODEL_RECIPE, note))
     try:

@@ -13,7 +13,12 @@ from typing import Any
 
 from affidavit._home import Home
 from affidavit._settings import Settings
-from affidavit.errors import AffidavitError, LedgerError, SubjectKeyConflictError
+from affidavit.errors import (
+    AffidavitError,
+    LedgerError,
+    LedgerUnavailableError,
+    SubjectKeyConflictError,
+)
 from affidavit.lineage import GAP, Resource, SealedPayload, Statement, dump_json, timestamp
 
 _MOST_GAPS = 1000
@@ -73,6 +78,21 @@ def note_gap(
     }
     _keep(home, gap)
     warnings.warn(f"Not recorded: {what}. {error}", EvidenceGapWarning, stacklevel=4)
+
+
+def keep_artifact(home: Home, settings: Settings, what: str, content: bytes) -> str:
+    """Keep some bytes beside the ledger and return their SHA-256 in hex.
+
+    Raises:
+        LedgerUnavailableError: They cannot be written, and ``on_error`` is ``block``.
+    """
+    try:
+        return home.artifacts.put(content)
+    except LedgerUnavailableError as error:
+        if settings.on_error == "block":
+            raise
+        note_gap(home, settings, what, error, entries=0)
+        return hashlib.sha256(content).hexdigest()
 
 
 def _take(home: Home) -> list[dict[str, Any]]:

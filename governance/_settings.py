@@ -108,12 +108,12 @@ def load_settings() -> Settings:
     data = content.get("policy", {}).get("data")
     data_path = path.parent / data if data else None
     return _settings(
-        path,
-        stamp,
-        data_path,
-        _stamp(data_path) if data_path else None,
-        tuple(os.environ.get(name, "") for name in _VARIABLES),
-        Path.cwd(),
+        path=path,
+        stamp=stamp,
+        data_path=data_path,
+        data_stamp=_stamp(data_path) if data_path else None,
+        variables=tuple(os.environ.get(name, "") for name in _VARIABLES),
+        folder=Path.cwd(),
     )
 
 
@@ -140,6 +140,7 @@ def _stamp(path: Path) -> _Stamp | None:
 
 @functools.lru_cache(maxsize=8)
 def _settings(
+    *,
     path: Path,
     stamp: _Stamp | None,
     data_path: Path | None,
