@@ -14,13 +14,13 @@ from affidavit._excluded import note_exclusions
 from affidavit._frame_columns import check_tagged, column_names
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
-from affidavit._policy import Question, Ruling, denied, enforce
+from affidavit._policy import Question, enforce, unmet
 from affidavit._recording import record
 from affidavit._run import resource_of
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, ObligationError
 from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint, timestamp
-from affidavit.policies import Decision, apply_obligations
+from affidavit.policies import apply_obligations
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,7 +140,7 @@ class _DataGuard:
             )
         except ObligationError as error:
             self._record_none("refused", error)
-            raise self._unmet(question, ruling, error) from error
+            raise unmet(question, ruling, error, acting(self._settings)) from error
         for item in applied:
             if item.kind == "exclude_as_feature":
                 note_exclusions(self._home, self._name, item.columns)
@@ -163,12 +163,6 @@ class _DataGuard:
         if work_run is not None:
             work_run.use(governed, self._name)
         return governed
-
-    def _unmet(self, question: Question, ruling: Ruling, error: ObligationError) -> Exception:
-        decision = Decision.denied(
-            question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
-        )
-        return denied(question, Ruling(ruling.id, decision), acting(self._settings))
 
     def _statement(
         self, subject: Resource, inputs: tuple[Resource, ...], work: Mapping[str, Any]

@@ -12,7 +12,7 @@ from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, PolicyDenied
+from affidavit.errors import ConfigurationError, ObligationError, PolicyDenied
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
@@ -136,6 +136,14 @@ def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
         decision=ruling.decision,
         hint=f"`affidavit show {ruling.id}` has the whole decision.",
     )
+
+
+def unmet(question: Question, ruling: Ruling, error: ObligationError, actor: str) -> PolicyDenied:
+    """Return the error for an allowance whose obligations could not be met."""
+    decision = Decision.denied(
+        question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
+    )
+    return denied(question, Ruling(ruling.id, decision), actor)
 
 
 def engine_for(settings: Settings) -> Engine:
