@@ -5,8 +5,8 @@ app = FastAPI()
 app.add_middleware(AffidavitMiddleware, actor=lambda scope: scope["user"].name)
 ```
 
-Errors are answered as problem details (RFC 9457) that say nothing of what stands in the ledger, in the
-policy or on the disk; that goes to the logger ``affidavit``.
+Errors are answered as problem details (RFC 9457) that say nothing of what stands in the ledger, in
+the policy or on the disk; that goes to the logger ``affidavit``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("affidavit")
-_LONGEST_HEADER = 100
+_MOST_IDS = 100
 _DETAILS = {
     403: "The policy does not allow this request.",
     503: "The request cannot be recorded at present, so it is not served.",
@@ -85,55 +85,64 @@ class AffidavitMiddleware:
         await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, collected: list[str]) -> None:
-        begun = False
-        held: list[Message] = []
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                message = self._with_ids(message, collected)
-                if message["status"] == 500 and not begun:
-                    # A framework inside answers an error with 500 before it lets it go on.
-                    held.append(message)
-                    return
-            elif held and message["type"] == "http.response.body":
-                held.append(message)
-                if not message.get("more_body", False):
-                    return
-                await release()
-                return
-            begun = True
-            await send(message)
-
-        async def release() -> None:
-            nonlocal begun
-            while held:
-                begun = True
-                await send(held.pop(0))
-
+        response = _Response(send, self._header, collected)
         try:
-            await self._as_actor(scope, receive, sending)
+            await self._as_actor(scope, receive, response.send)
         except (PolicyDenied, LedgerError) as error:
             status = 403 if isinstance(error, PolicyDenied) else 503
             _LOG.warning("A request was answered with %d: %s", status, error)
-            if begun:
+            if response.begun:
                 raise
             await _problem(send, status)
         except BaseException:
-            await release()
+            await response.release()
             raise
         else:
-            await release()
+            await response.release()
 
-    def _with_ids(self, message: Message, collected: list[str]) -> Message:
+
+class _Response:
+    """One response on its way out: the ids are added, and a 500 is held back until it stands.
+
+    A framework inside answers an error with 500 before it lets the error go on.
+    """
+
+    def __init__(self, send: Send, header: bytes, collected: list[str]) -> None:
+        self._send = send
+        self._header = header
+        self._collected = collected
+        self._held: list[Message] = []
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = self._with_ids(message)
+            if message["status"] == 500:
+                self._held.append(message)
+                return
+        elif self._held:
+            self._held.append(message)
+            if message.get("more_body", False):
+                await self.release()
+            return
+        self.begun = True
+        await self._send(message)
+
+    async def release(self) -> None:
+        """Send what was held back."""
+        while self._held:
+            self.begun = True
+            await self._send(self._held.pop(0))
+
+    def _with_ids(self, message: Message) -> Message:
         kept = [
             (name, value)
             for name, value in message.get("headers", ())
             if bytes(name).lower() != self._header
         ]
         # Servers limit the size of headers; a batch has more ids than fit in one.
-        if 0 < len(collected) <= _LONGEST_HEADER:
-            kept.append((self._header, ",".join(collected).encode("ascii")))
+        if 0 < len(self._collected) <= _MOST_IDS:
+            kept.append((self._header, ",".join(self._collected).encode("ascii")))
         return {**message, "headers": kept}
 
 
