@@ -1,7 +1,7 @@
 """Photographs every page of the app and the report, wide and narrow, into docs/screenshots.
 
 Run with AFFIDAVIT_HOME naming a home that holds something to see: ``python docs/screenshots.py``.
-"""
+"""  # noqa: INP001  # a script
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from affidavit import Home, Reader, load_settings
@@ -70,7 +71,10 @@ def shot(page: Page, name: str, height: int) -> None:
     width = page.viewport_size["width"] if page.viewport_size else WIDTHS[0]
     page.set_viewport_size({"width": width, "height": max(600, min(int(wanted) + 80, height))})
     page.wait_for_timeout(800)
-    page.screenshot(path=HERE / f"{name}-{width}.png")
+    path = HERE / f"{name}-{width}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(48).save(path, optimize=True)
 
 
 def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None:  # noqa: FBT001  # a flag of the script

@@ -100,7 +100,8 @@ def _rows(marks: Sequence[Mark]) -> list[dict[str, Any]]:
 
 
 def _labels(alt: Any) -> Any:
-    return alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=160))
+    axis = alt.Axis(labelLimit=160, labelOverlap=False)
+    return alt.Y("label:N", sort=None, title=None, axis=axis)
 
 
 def _tooltip(alt: Any) -> list[Any]:

@@ -123,8 +123,9 @@ def _lineage(page: ModelPage) -> None:
 
 
 def _fairness(figures: FairnessFigures) -> None:
-    # One chart and one table at a time, so that each drawing stands above its own table.
+    _frame.show("fairness_note", item=figures)
     for feature in figures.features:
+        _frame.show("fairness_head", item=figures, f=feature)
         marks = _model_marks.fairness_marks(feature)
         title = f"Selection rate by {visible(group(feature.feature))} with intervals."
         st.altair_chart(
@@ -135,9 +136,7 @@ def _fairness(figures: FairnessFigures) -> None:
                 reference=_model_marks.four_fifths(marks),
             )
         )
-        _frame.show("fairness", item=figures, features=[(feature, "")], expanded=False)
-    if not figures.features:
-        _frame.show("fairness", item=figures, features=[], expanded=False)
+        _frame.show("fairness_rates", item=figures, f=feature, expanded=False)
 
 
 if __name__ == "__main__":
