@@ -74,7 +74,7 @@ def shot(page: Page, name: str, height: int) -> None:
     path = HERE / f"{name}-{width}.png"
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(48).save(path, optimize=True)
+        picture.convert("RGB").quantize(200, kmeans=2).save(path, optimize=True)
 
 
 def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None:  # noqa: FBT001  # a flag of the script
@@ -96,7 +96,7 @@ def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None
         ):
             page.goto(address + path)
             settle(page)
-            shot(page, name + mark, 9000)
+            shot(page, name + mark, 16000)
             page.set_viewport_size({"width": width, "height": 900})
         if served:
             page.goto(f"{address}/decision?id={served[0]['id']}")
@@ -107,7 +107,7 @@ def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None
             shot(page, "decision" + mark, 4000)
             page.set_viewport_size({"width": width, "height": 900})
         page.goto(report.as_uri())
-        shot(page, "report" + mark, 9000)
+        shot(page, "report" + mark, 16000)
         page.close()
     home.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 import affidavit as aff
 
-HOSTILE = '<script>alert(1)</script> ![x](https://evil.example/x.png) **b** \u202egpj.exe'
+HOSTILE = "<script>alert(1)</script> ![x](https://evil.example/x.png) **b** \u202egpj.exe"
 """A name as an attacker would choose it: markup, markdown, a remote image, an RTL override."""
 
 
@@ -66,7 +66,7 @@ def _build(folder: Path) -> dict[str, str]:
     aff.approve(home, settings, "triage@latest", "dora@example.com", HOSTILE)
     aff.gate(home, settings, "triage")
     home.close()
-    return {"prediction": identifier}
+    return {"prediction": identifier, "hostile": HOSTILE}
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +105,11 @@ def settings(home_folder):
 @pytest.fixture
 def prediction(built) -> str:
     return built[1]["prediction"]
+
+
+@pytest.fixture
+def hostile(built) -> str:
+    return built[1]["hostile"]
 
 
 @pytest.fixture
