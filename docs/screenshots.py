@@ -1,7 +1,7 @@
 """Photographs every page of the app and the report, wide and narrow, into docs/screenshots.
 
 Run with AFFIDAVIT_HOME naming a home that holds something to see: ``python docs/screenshots.py``.
-"""
+"""  # noqa: INP001  # a script
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from affidavit import Home, Reader, load_settings
@@ -70,7 +71,10 @@ def shot(page: Page, name: str, height: int) -> None:
     width = page.viewport_size["width"] if page.viewport_size else WIDTHS[0]
     page.set_viewport_size({"width": width, "height": max(600, min(int(wanted) + 80, height))})
     page.wait_for_timeout(800)
-    page.screenshot(path=HERE / f"{name}-{width}.png")
+    path = HERE / f"{name}-{width}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(200, kmeans=2).save(path, optimize=True)
 
 
 def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None:  # noqa: FBT001  # a flag of the script
@@ -92,7 +96,7 @@ def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None
         ):
             page.goto(address + path)
             settle(page)
-            shot(page, name + mark, 9000)
+            shot(page, name + mark, 16000)
             page.set_viewport_size({"width": width, "height": 900})
         if served:
             page.goto(f"{address}/decision?id={served[0]['id']}")
@@ -103,7 +107,7 @@ def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None
             shot(page, "decision" + mark, 4000)
             page.set_viewport_size({"width": width, "height": 900})
         page.goto(report.as_uri())
-        shot(page, "report" + mark, 9000)
+        shot(page, "report" + mark, 16000)
         page.close()
     home.close()
 

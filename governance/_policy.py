@@ -13,7 +13,7 @@ from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, PolicyDenied
+from affidavit.errors import ConfigurationError, ObligationError, PolicyDenied
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
@@ -140,6 +140,14 @@ def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
     )
 
 
+def unmet(question: Question, ruling: Ruling, error: ObligationError, actor: str) -> PolicyDenied:
+    """Return the error for an allowance whose obligations could not be met."""
+    decision = Decision.denied(
+        question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
+    )
+    return denied(question, Ruling(ruling.id, decision), actor)
+
+
 def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
     """Return the engine that the settings name, made once per process for the same settings.
 
@@ -147,9 +155,19 @@ def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
         settings: Which engine, on which data.
         digest_key: Keys the digest of the input, so that nobody can guess an input from it.
     """
+    # The settings are one object while nothing changes, so that identity tells most of the time.
+    known = _latest[0]
+    if known is not None and known[0] is settings and known[1] == digest_key:
+        return known[2]
     if settings.engine == "opa":
-        return _server(settings.opa_url, settings.opa_bundle, digest_key)
-    return _embedded(json.dumps(settings.policy_data, sort_keys=True), digest_key)
+        engine = _server(settings.opa_url, settings.opa_bundle, digest_key)
+    else:
+        engine = _embedded(json.dumps(settings.policy_data, sort_keys=True), digest_key)
+    _latest[0] = (settings, digest_key, engine)
+    return engine
+
+
+_latest: list[tuple[Settings, bytes | None, Engine] | None] = [None]
 
 
 @functools.lru_cache(maxsize=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,21 @@ class FairnessFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something recorded about a model that a reader must not miss.
+
+    Args:
+        word: Such as ``not passed``.
+        text: What it is.
+        entry: Where it is in the log.
+    """
+
+    word: str
+    text: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPage:
     """Everything about one model that a page or a report shows.
 
@@ -95,6 +110,7 @@ class ModelPage:
         lineage: Where the model comes from, and what was measured on it.
         predictions: How many predictions the system has served.
         newest_prediction: Index row of the newest one.
+        findings: What is recorded and out of line.
         missing: What an auditor would expect and does not find, as sentences.
     """
 
@@ -112,6 +128,7 @@ class ModelPage:
     lineage: Lineage
     predictions: int
     newest_prediction: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
     missing: tuple[str, ...]
 
     @property
@@ -162,6 +179,7 @@ def read_model_page(home: Home, settings: Settings, reference: str) -> ModelPage
         lineage=read_lineage(home, found.digest),
         predictions=reader.count_predictions(found.name),
         newest_prediction=served[0] if served else None,
+        findings=tuple(_findings(reader, run, parts)),
         missing=tuple(_missing(run, parts)),
         **parts,
     )
@@ -186,6 +204,40 @@ def _dependencies(run: Evidence) -> list[str]:
     return found
 
 
+def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterator[Finding]:
+    for verdict in parts["verdicts"][:1]:
+        if verdict.outcome != "PASSED":
+            yield Finding("not passed", "The newest verdict is not a pass.", verdict.entry)
+    yield from _unequal(parts["fairness"])
+    for item in parts["approvals"]:
+        if item.actor == run.actor:
+            yield Finding("not independent", "The approver also made the run.", item.entry)
+    if (_code(run).get("git") or {}).get("dirty"):
+        yield Finding("uncommitted", "The run's code had uncommitted changes.", run.entry)
+    for item in (*parts["evaluations"], *parts["explanations"]):
+        given = reader.parts(item.entry, "input")[:1]
+        if given and not reader.dataset_name(str(given[0]["digest"])):
+            text = f"The data of this {item.kind} are not what a governed read gave."
+            yield Finding("not traced", text, item.entry)
+
+
+def _unequal(fairness: tuple[FairnessFigures, ...]) -> Iterator[Finding]:
+    for figures in fairness:
+        for feature in figures.features:
+            if feature.assessment != "pass":
+                named = " and ".join(feature.feature)
+                text = f"Four-fifths ratio by {named}."
+                yield Finding(feature.assessment, text, figures.entry)
+        if figures.problem:
+            yield Finding("not as signed", figures.problem, figures.entry)
+
+
+def _code(run: Evidence) -> Mapping[str, Any]:
+    definition = run.predicate.get("buildDefinition", {})
+    found = definition.get("internalParameters", {}).get("code", {})
+    return found if isinstance(found, dict) else {}
+
+
 def _missing(run: Evidence, parts: Mapping[str, Any]) -> list[str]:
     external = run.predicate.get("buildDefinition", {}).get("externalParameters", {})
     sensitive = {str(name) for name in external.get("sensitive", [])}
@@ -208,8 +260,7 @@ def _missing(run: Evidence, parts: Mapping[str, Any]) -> list[str]:
         found.append("Nobody has approved this model (affidavit approve).")
     if not parts["verdicts"]:
         found.append("The gate was not asked about this model (affidavit gate).")
-    git = run.predicate.get("buildDefinition", {}).get("internalParameters", {}).get("code", {})
-    if not (git.get("git") or {}).get("commit"):
+    if not (_code(run).get("git") or {}).get("commit"):
         found.append("The run's code has no git commit.")
     return found
 

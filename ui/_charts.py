@@ -12,7 +12,7 @@ from affidavit.ui._wording import shorten
 if TYPE_CHECKING:
     import altair as alt
 
-_ROW = 26
+_ROW, _AXIS = 26, 64
 
 
 def bars(marks: Sequence[Mark], *, axis: str, title: str) -> alt.LayerChart:
@@ -100,7 +100,8 @@ def _rows(marks: Sequence[Mark]) -> list[dict[str, Any]]:
 
 
 def _labels(alt: Any) -> Any:
-    return alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=160))
+    axis = alt.Axis(labelLimit=160, labelOverlap=False)
+    return alt.Y("label:N", sort=None, title=None, axis=axis)
 
 
 def _tooltip(alt: Any) -> list[Any]:
@@ -109,7 +110,7 @@ def _tooltip(alt: Any) -> list[Any]:
 
 def _sized(chart: Any, marks: Sequence[Mark], title: str) -> Any:
     return chart.properties(
-        height=max(1, len(marks)) * _ROW + 10, description=title, width="container"
+        height=max(1, len(marks)) * _ROW + _AXIS, description=title, width="container"
     )
 
 

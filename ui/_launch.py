@@ -27,6 +27,7 @@ _OPTIONS: dict[str, Any] = {
     "theme.font": "system-ui, sans-serif",
     "theme.codeFont": "ui-monospace, monospace",
     "theme.headingFont": "system-ui, sans-serif",
+    "theme.headingFontSizes": ["1.9rem", "1.3rem", "1.1rem", "1.05rem", "1rem", "1rem"],
     "theme.light.primaryColor": "#00578a",
     "theme.light.backgroundColor": "#ffffff",
     "theme.light.secondaryBackgroundColor": "#f2f1ee",

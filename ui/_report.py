@@ -85,7 +85,7 @@ def _sections(page: ModelPage) -> list[tuple[str, Markup]]:
     """Return the sections as (title, HTML), in the order of every page."""
 
     def part(template: str, **values: Any) -> Markup:
-        return section(template, page=page, entry_link=_LINK, **values)
+        return section(template, page=page, entry_link=_LINK, expanded=True, **values)
 
     fairness = [_fairness(figures) for figures in page.fairness]
     explanations = [_explanation(item) for item in page.explanations]
@@ -100,9 +100,7 @@ def _sections(page: ModelPage) -> list[tuple[str, Markup]]:
         ("Run", part("run")),
         (
             "Lineage",
-            part(
-                "lineage", chart=trusted(lineage_chart(page.lineage)), arrows=arrows, expanded=True
-            ),
+            part("lineage", chart=trusted(lineage_chart(page.lineage)), arrows=arrows),
         ),
         ("Data and obligations", part("data")),
         ("Performance", part("evaluation")),

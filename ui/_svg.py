@@ -116,7 +116,6 @@ def lineage_chart(lineage: Lineage) -> str:
     width = widest * (_BOX + _GAP) + _GAP
     height = (max(layers, default=0) + 1) * (_HIGH + _DROP) - _DROP + 2 * _GAP
     root = _root(width, height, f"Lineage graph of {len(lineage.nodes)} nodes; a table follows.")
-    root.set("style", f"min-width:{min(width, 360)}px;max-width:{width}px")
     head = {"id": "a", "orient": "auto", "markerWidth": "8", "markerHeight": "8"}
     marker = ET.SubElement(
         ET.SubElement(root, "defs"), "marker", {**head, "refX": "7", "refY": "4"}

@@ -59,9 +59,11 @@ def render(settings: Settings, home: Home) -> None:
     except NotFoundError as error:
         _frame.show("notice", word="There is no such decision", text=error.message, todo=error.hint)
         return
-    _record(home, found)
     record = found.record or {}
-    _frame.scope(integrity, newest_time(home), ("Served", str(record.get("time", ""))))
+    st.header("The record", anchor=False)
+    _record(home, found)
+    st.header("Scope and date", anchor=False)
+    _frame.scope(integrity, newest_time(home))
     if disclosed is not None:
         _disclosed(disclosed)
     answers = read_answers(home, resource=identifier)

@@ -9,7 +9,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from affidavit import Reader
-from affidavit._read_model_pages import newest_time
+from affidavit._read_model_pages import newest_time, read_answers
 from affidavit._read_model_system import read_model_page
 from affidavit.errors import NotFoundError
 from affidavit.ui import _charts, _frame, _model_marks
@@ -19,11 +19,12 @@ from affidavit.ui._wording import group, output_space, unit, visible
 if TYPE_CHECKING:
     from affidavit import Home, Settings
     from affidavit._read_model_system import FairnessFigures, ModelPage
+    from affidavit.ui._integrity import Integrity
 
 
 def render(settings: Settings, home: Home) -> None:
     """Draw the page."""
-    name = _choose(Reader(home).systems())
+    name = _choose(Reader(home))
     integrity = _frame.verify(home)
     if not name:
         _frame.show(
@@ -36,7 +37,7 @@ def render(settings: Settings, home: Home) -> None:
     try:
         page = read_model_page(home, settings, name)
     except NotFoundError as error:
-        _frame.show("notice", word="There is no such model", text=error.message, todo=error.hint)
+        _without_model(home, integrity, name, error)
         return
     st.header("Verdict of the gate", anchor=False)
     _frame.show("gate", page=page)
@@ -52,22 +53,34 @@ def render(settings: Settings, home: Home) -> None:
         _frame.raw(f"Raw: {label}, entry {item.entry}", dict(item.predicate))
 
 
-def _choose(systems: list[str]) -> str:
+def _without_model(home: Home, integrity: Integrity, name: str, error: NotFoundError) -> None:
+    _frame.show("notice", word="There is no such model", text=error.message, todo=error.hint)
+    _frame.scope(integrity, newest_time(home))
+    st.header("Policy decisions", anchor=False)
+    caption = "The newest policy decisions about it"
+    _frame.show("decisions", answers=read_answers(home, resource=name), caption=caption)
+
+
+def _choose(reader: Reader) -> str:
     asked = st.query_params.get("name", "")
-    known = [name for name in systems if name]
+    known = [name for name in reader.systems() if name]
     if asked and asked not in known:
         return asked
     if not known:
         return ""
-    chosen = st.selectbox(
-        "System",
-        known,
-        index=known.index(asked) if asked else 0,
-        format_func=visible,
-    )
-    if chosen != asked and asked:
+    first = asked or next((name for name in known if _has_model(reader, name)), known[0])
+    chosen = st.selectbox("System", known, index=known.index(first), format_func=visible)
+    if asked and chosen != asked:
         st.query_params["name"] = chosen
     return str(chosen)
+
+
+def _has_model(reader: Reader, name: str) -> bool:
+    try:
+        reader.model(name)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _about(page: ModelPage) -> list[tuple[str, str]]:
@@ -123,21 +136,20 @@ def _lineage(page: ModelPage) -> None:
 
 
 def _fairness(figures: FairnessFigures) -> None:
-    # One chart and one table at a time, so that each drawing stands above its own table.
+    _frame.show("fairness_note", item=figures)
     for feature in figures.features:
+        _frame.show("fairness_head", item=figures, f=feature)
         marks = _model_marks.fairness_marks(feature)
         title = f"Selection rate by {visible(group(feature.feature))} with intervals."
         st.altair_chart(
             _charts.intervals(
                 marks,
-                axis="selection rate; dashed: four fifths of the highest",
+                axis="selection rate",
                 title=title,
                 reference=_model_marks.four_fifths(marks),
             )
         )
-        _frame.show("fairness", item=figures, features=[(feature, "")], expanded=False)
-    if not figures.features:
-        _frame.show("fairness", item=figures, features=[], expanded=False)
+        _frame.show("fairness_rates", item=figures, f=feature, expanded=False)
 
 
 if __name__ == "__main__":

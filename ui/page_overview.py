@@ -20,6 +20,7 @@ def render(settings: Settings, home: Home) -> None:
     if integrity.report is None:
         return
     overview = read_overview(home, settings)
+    st.header("Scope and date", anchor=False)
     _frame.scope(integrity, overview.newest)
     st.header("What is open", anchor=False)
     _frame.show("open", items=open_items(overview))
