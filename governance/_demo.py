@@ -178,7 +178,7 @@ def _fit(table: Any, features: list[str], label: str, max_depth: int = 3) -> Any
 
 
 def _split(stage: _Stage, governed: Any) -> tuple[Any, Any]:
-    """Split the rows, as a run of its own, so that the lineage has no hole between the data sets."""
+    """Split the rows, as a run of its own, so that the lineage has no hole between data sets."""
     from sklearn.model_selection import train_test_split
 
     chosen = stage.scenario
