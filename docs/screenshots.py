@@ -1,7 +1,7 @@
 """Photographs every page of the app and the report, wide and narrow, into docs/screenshots.
 
 Run with AFFIDAVIT_HOME naming a home that holds something to see: ``python docs/screenshots.py``.
-"""  # noqa: INP001  # a script
+"""  # a script
 
 from __future__ import annotations
 

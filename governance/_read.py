@@ -159,17 +159,17 @@ class Reader:
 
     # -- names and artifacts ----------------------------------------------------------------
 
-    def dataset_name(self, digest: str) -> str:
-        """Return the name under which a dataset with that content was last read; empty if never."""
+    def made_as(self, digest: str) -> str:
+        """Return the name under which a read or a run last made some content; empty if none did."""
         query = (
-            select(STATEMENT.c.name)
-            .join(ARTIFACT, ARTIFACT.c.entry == STATEMENT.c.entry)
+            select(ARTIFACT.c.name)
+            .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
             .where(
                 ARTIFACT.c.digest == digest,
                 ARTIFACT.c.role == "subject",
-                STATEMENT.c.kind == "dataset",
+                STATEMENT.c.kind.in_(("dataset", "run")),
             )
-            .order_by(STATEMENT.c.entry.desc())
+            .order_by(ARTIFACT.c.entry.desc())
             .limit(1)
         )
         return str(self._scalar(query) or "")

@@ -216,8 +216,8 @@ def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterat
         yield Finding("uncommitted", "The run's code had uncommitted changes.", run.entry)
     for item in (*parts["evaluations"], *parts["explanations"]):
         given = reader.parts(item.entry, "input")[:1]
-        if given and not reader.dataset_name(str(given[0]["digest"])):
-            text = f"The data of this {item.kind} are not what a governed read gave."
+        if given and not reader.made_as(str(given[0]["digest"])):
+            text = f"The data of this {item.kind} are not what a governed read or a run gave."
             yield Finding("not traced", text, item.entry)
 
 
