@@ -99,6 +99,11 @@ class Reader:
         found = self._scalar(query)
         return None if found is None else int(found)
 
+    def indexes(self, kind: str) -> list[int]:
+        """Return the log indexes of all statements of a kind, in log order."""
+        query = select(STATEMENT.c.entry).where(STATEMENT.c.kind == kind)
+        return [int(row["entry"]) for row in self._rows(query.order_by(STATEMENT.c.entry))]
+
     def statements(
         self,
         *,

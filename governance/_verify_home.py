@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from affidavit._home import Home
-from affidavit.lineage import Fault, NoteVerifier, Progress, VerificationReport, verify_ledger
+from affidavit._read import Reader
+from affidavit.lineage import (
+    Fault,
+    NoteVerifier,
+    Progress,
+    VerificationReport,
+    resources,
+    verify_ledger,
+)
 
 
 def verify_home(
@@ -40,4 +49,23 @@ def verify_home(
         )
         for digest in home.artifacts.changed()
     )
-    return replace(report, errors=(*report.errors, *changed))
+    missing = tuple(_missing(home)) if report.ok else ()
+    return replace(report, errors=(*report.errors, *changed, *missing))
+
+
+def _missing(home: Home) -> Iterator[Fault]:
+    """Give a fault for each file that a statement says is kept here, and that is not."""
+    reader = Reader(home)
+    seen: set[str] = set()
+    for kind in ("run", "explanation"):
+        for index in reader.indexes(kind):
+            statement = reader.statement(index)
+            named = resources([*statement.predicate.get("inputs", ()),
+                               *statement.predicate.get("outputs", ())])  # fmt: skip
+            for item in (*statement.subjects, *named):
+                if not (item.annotations or {}).get("kept") or item.digest in seen:
+                    continue
+                seen.add(item.digest)
+                if item.digest not in home.artifacts:
+                    message = f"{item.name!r}, named by entry {index}, is not in the folder."
+                    yield Fault("artifact-missing", f"artifact {item.sha256[:16]}…", message, index)

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     )
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._schemas import schema_for
-    from affidavit.lineage._statement import Resource, Statement, statement_id
+    from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
@@ -93,6 +93,7 @@ _SOURCES = {
     "Resource": "affidavit.lineage._statement",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "role_for": "affidavit.lineage._trust",
+    "resources": "affidavit.lineage._statement",
     "schema_for": "affidavit.lineage._schemas",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
@@ -200,6 +201,7 @@ __all__ = [
     "read_key",
     "read_secret",
     "record_bytes",
+    "resources",
     "role_for",
     "schema_for",
     "sign_envelope",
