@@ -26,7 +26,7 @@ def bars(marks: Sequence[Mark], *, axis: str, title: str) -> alt.LayerChart:
     alt = _altair()
     base = alt.Chart(alt.Data(values=_rows(marks))).encode(
         y=_labels(alt),
-        x=alt.X("value:Q", title=axis, axis=alt.Axis(tickCount=5)),
+        x=alt.X("value:Q", title=axis, axis=alt.Axis(tickCount=5), stack=None),
         tooltip=_tooltip(alt),
     )
     colour = alt.condition("datum.value < 0", alt.value(ORANGE), alt.value(BLUE))
