@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from xml.etree import ElementTree as ET
 
@@ -37,14 +38,14 @@ def test_shortened_text_is_never_longer_than_asked(text, length):
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "–"),
+        (None, _wording.NONE),
         (0.0, "0"),
         (0.5, "0.5000"),
         (-0.25, "-0.2500"),
         (1234.5678, "1,235"),
         (3.2e-9, "3.200e-09"),
         (1.5e7, "1.500e+07"),
-        (float("nan"), "–"),
+        (float("nan"), _wording.NONE),
     ],
 )
 def test_a_figure_has_four_significant_digits(value, shown):
@@ -61,14 +62,14 @@ def test_counts_shares_intervals_and_p_values_are_written_with_their_units():
     assert _wording.count(32561) == "32,561"
     assert _wording.count(1.25) == "1.25"
     assert _wording.percent(0.1234) == "12.3 %"
-    assert _wording.percent(None) == "–"
+    assert _wording.percent(None) == _wording.NONE
     assert _wording.interval(0.1, 0.2, share=True) == "10.0 to 20.0 %"
-    assert _wording.interval(None, 0.2) == "–"
+    assert _wording.interval(None, 0.2) == _wording.NONE
     assert _wording.p_value(0.0) == "< 0.001"
     assert _wording.p_value(0.04) == "0.040"
     assert _wording.moment("2026-11-21T03:15:31.614Z") == "2026-11-21 03:15:31 UTC"
     assert _wording.moment("soon") == "soon"
-    assert _wording.group(("f", "x")) == "f × x"
+    assert _wording.group(("f", "x")) == "f \u00d7 x"
     assert _wording.plain(True) == "yes"
 
 
@@ -139,7 +140,7 @@ def test_a_waterfall_ends_where_the_contributions_lead(values, base):
     output = base + sum(ordered)
     marks = _model_marks.waterfall_marks(base, reasons, output)
     assert marks[0].high == base
-    for before, after in zip(marks[:-2], marks[1:-1], strict=True):
+    for before, after in itertools.pairwise(marks[:-1]):
         assert after.low == before.high
     assert marks[-2].high == pytest.approx(output, abs=1e-9)
     assert sum(m.value for m in marks) == pytest.approx(sum(ordered), abs=1e-9)
@@ -148,11 +149,7 @@ def test_a_waterfall_ends_where_the_contributions_lead(values, base):
 def test_charts_keep_rows_apart_whose_labels_are_cut_to_the_same_text():
     long = "x" * 60
     chart = _charts.bars([Mark(long + "a", 1, ""), Mark(long + "b", 2, "")], axis="u", title="t")
-    values = (
-        chart.to_dict()["layer"][0]["data"]["values"]
-        if "data" in chart.to_dict()["layer"][0]
-        else chart.to_dict()["data"]["values"]
-    )
+    values = chart.layer[0].data.values
     assert len({row["label"] for row in values}) == 2
 
 
