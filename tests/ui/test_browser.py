@@ -144,7 +144,7 @@ def test_the_overview_opens(tab, address):
 
 def test_the_model_opens_by_deep_link(tab, address):
     text = tab.open(f"{address}/model?name=triage")
-    tab.page.get_by_text("predictions were served").wait_for()
+    tab.page.get_by_text("Predictions served:").wait_for()
     text = tab.text
     for words in ("Verdict of the gate", "four-fifths ratio", "Mean |SHAP|", "dora@example.com"):
         assert words in text

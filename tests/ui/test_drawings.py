@@ -149,7 +149,7 @@ def test_a_waterfall_ends_where_the_contributions_lead(values, base):
 def test_charts_keep_rows_apart_whose_labels_are_cut_to_the_same_text():
     long = "x" * 60
     chart = _charts.bars([Mark(long + "a", 1, ""), Mark(long + "b", 2, "")], axis="u", title="t")
-    values = chart.layer[0].data.values
+    values = chart.data.values
     assert len({row["label"] for row in values}) == 2
 
 
