@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from affidavit._home import Home
-from affidavit._read import Reader
 from affidavit.lineage import (
     Fault,
     NoteVerifier,
     Progress,
+    Statement,
     VerificationReport,
     resources,
     verify_ledger,
@@ -38,8 +37,22 @@ def verify_home(
     Raises:
         LedgerError: The store cannot be read at all.
     """
+    kept: dict[str, tuple[str, int]] = {}
+
+    def note_kept(index: int, statement: Statement) -> None:
+        given, made = statement.predicate.get("inputs"), statement.predicate.get("outputs")
+        lists = [part for part in (given, made) if isinstance(part, list)]
+        named = resources([item for part in lists for item in part])
+        for item in (*statement.subjects, *named):
+            if (item.annotations or {}).get("kept") is True:
+                kept.setdefault(item.sha256, (item.name, index))
+
     report = verify_ledger(
-        home.database, verifier or home.verifier, exported=exported, progress=progress
+        home.database,
+        verifier or home.verifier,
+        exported=exported,
+        progress=progress,
+        on_statement=note_kept,
     )
     changed = tuple(
         Fault(
@@ -49,23 +62,14 @@ def verify_home(
         )
         for digest in home.artifacts.changed()
     )
-    missing = tuple(_missing(home)) if report.ok else ()
+    missing = tuple(
+        Fault(
+            "artifact-missing",
+            f"artifact {digest[:16]}…",
+            f"{name!r}, named by entry {index}, is not in the artifacts folder.",
+            index,
+        )
+        for digest, (name, index) in kept.items()
+        if digest not in home.artifacts
+    )
     return replace(report, errors=(*report.errors, *changed, *missing))
-
-
-def _missing(home: Home) -> Iterator[Fault]:
-    """Give a fault for each file that a statement says is kept here, and that is not."""
-    reader = Reader(home)
-    seen: set[str] = set()
-    for kind in ("run", "explanation"):
-        for index in reader.indexes(kind):
-            statement = reader.statement(index)
-            named = resources([*statement.predicate.get("inputs", ()),
-                               *statement.predicate.get("outputs", ())])  # fmt: skip
-            for item in (*statement.subjects, *named):
-                if not (item.annotations or {}).get("kept") or item.digest in seen:
-                    continue
-                seen.add(item.digest)
-                if item.digest not in home.artifacts:
-                    message = f"{item.name!r}, named by entry {index}, is not in the folder."
-                    yield Fault("artifact-missing", f"artifact {item.sha256[:16]}…", message, index)
