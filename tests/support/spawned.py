@@ -1,4 +1,4 @@
-"""What tests run in other processes; it imports no data-science library, so that they start fast."""
+"""What tests run in other processes; no data-science library is imported, so they start fast."""
 
 from __future__ import annotations
 
