@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,13 @@ from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, FingerprintError, ObligationError, PolicyDenied
+from affidavit.errors import (
+    ConfigurationError,
+    FingerprintError,
+    KeyFileError,
+    ObligationError,
+    PolicyDenied,
+)
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
@@ -97,8 +104,9 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    key = home.vault.named_key("policy input")
-    decision = engine_for(settings, key).decide(question.entrypoint, document)
+    decision = engine_for(settings, _digest_key(home, settings)).decide(
+        question.entrypoint, document
+    )
     fields = {
         "id": identifier,
         "time": now,
@@ -119,6 +127,20 @@ def rule(
         body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})
     record(home, settings, f"decision {question.entrypoint}", body)
     return Ruling(identifier, decision)
+
+
+def _digest_key(home: Home, settings: Settings) -> bytes:
+    """Return the key of the inputs' digests, the same for a home as long as its master key is."""
+    try:
+        return home.vault.named_key("policy input")
+    except KeyFileError:
+        if settings.on_error == "block":
+            raise
+        # What cannot be recorded as it should be still gives nobody a digest to guess from.
+        return _PROCESS_KEY
+
+
+_PROCESS_KEY = secrets.token_bytes(32)
 
 
 def enforce(home: Home, settings: Settings, question: Question, *, run: str = "") -> Ruling:

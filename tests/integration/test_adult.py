@@ -29,8 +29,7 @@ from affidavit.lineage import EVALUATION_FIELD
 SCRIPT = ROOT / "tests" / "examples" / "adult.py"
 NUMBERS = ["age", "education-num", "capital-gain", "capital-loss", "hours-per-week"]
 WORDS = ["workclass", "education", "occupation"]
-NAMES = """age workclass fnlwgt education education-num marital-status occupation relationship race
-sex capital-gain capital-loss hours-per-week native-country income""".split()
+NAMES = ["age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"]
 
 
 @pytest.fixture(scope="module")
