@@ -6,8 +6,9 @@ scikit-learn and shap.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.explain._disparities import Disparity, Pairwise
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from affidavit.explain._model import explain_model
     from affidavit.explain._rates import GroupCounts, GroupRates
 
-_LAZY = {
+_SOURCES = {
     "Disparity": "affidavit.explain._disparities",
     "Estimate": "affidavit.explain._intervals",
     "Explanation": "affidavit.explain._explanation",
@@ -30,9 +31,10 @@ _LAZY = {
     "explain_model": "affidavit.explain._model",
     "measure_fairness": "affidavit.explain._measure",
 }
-
-# The libraries that the private modules stand on; all come with the extra `explain`.
-_HEAVY = {"narwhals", "numpy", "pandas", "pyarrow", "scipy", "shap", "sklearn"}
+# The extra that brings each library behind these names.
+_EXTRAS = dict.fromkeys(
+    ("narwhals", "numpy", "pandas", "pyarrow", "scipy", "shap", "sklearn"), "explain"
+)
 
 __all__ = [
     "Disparity",
@@ -47,23 +49,5 @@ __all__ = [
     "measure_fairness",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        from affidavit.errors import MissingDependencyError
-
-        library = (error.name or "").split(".")[0]
-        if library not in _HEAVY:
-            raise
-        raise MissingDependencyError(library, "explain") from error
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, _SOURCES, _EXTRAS)

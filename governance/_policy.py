@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from affidavit._context import acting
@@ -95,7 +97,8 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    decision = engine_for(settings).decide(question.entrypoint, document)
+    key = home.vault.named_key("policy input")
+    decision = engine_for(settings, key).decide(question.entrypoint, document)
     fields = {
         "id": identifier,
         "time": now,
@@ -133,7 +136,7 @@ def enforce(home: Home, settings: Settings, question: Question, *, run: str = ""
 
 def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
     """Return the error that says who was denied what, and why."""
-    reasons = "; ".join(f"[{f.rule}] {f.message}" for f in ruling.decision.deny)
+    reasons = "; ".join(f"[{f.rule}] {f.message.rstrip('.')}" for f in ruling.decision.deny)
     return PolicyDenied(
         f"{actor} may not {question.action} {question.name!r}: {reasons or 'no rule allows it'}.",
         decision=ruling.decision,
@@ -149,31 +152,45 @@ def unmet(question: Question, ruling: Ruling, error: ObligationError, actor: str
     return denied(question, Ruling(ruling.id, decision), actor)
 
 
-def engine_for(settings: Settings) -> Engine:
-    """Return the engine that the settings name, made once per process for the same settings."""
+def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
+    """Return the engine that the settings name, made once per process for the same settings.
+
+    Args:
+        settings: Which engine, on which data.
+        digest_key: Keys the digest of the input, so that nobody can guess an input from it.
+    """
     # The settings are one object while nothing changes, so that identity tells most of the time.
     known = _latest[0]
-    if known is not None and known[0] is settings:
-        return known[1]
-    data = json.dumps(settings.policy_data, sort_keys=True)
-    engine = _engine(settings.engine, settings.opa_url, data)
-    _latest[0] = (settings, engine)
+    if known is not None and known[0] is settings and known[1] == digest_key:
+        return known[2]
+    if settings.engine == "opa":
+        engine = _server(settings.opa_url, settings.opa_bundle, digest_key)
+    else:
+        data = json.dumps(settings.policy_data, sort_keys=True)
+        engine = _embedded(data, settings.packs, digest_key)
+    _latest[0] = (settings, digest_key, engine)
     return engine
 
 
-_latest: list[tuple[Settings, Engine] | None] = [None]
+_latest: list[tuple[Settings, bytes | None, Engine] | None] = [None]
 
 
 @functools.lru_cache(maxsize=8)
-def _engine(kind: str, url: str, data: str) -> Engine:
-    if kind == "opa":
-        if not url:
-            raise ConfigurationError(
-                "The policy engine is an OPA server, but no url is set.",
-                hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
-            )
-        return OpaServerEngine(url)
-    return CachedEngine(EmbeddedEngine(data=json.loads(data) or None))
+def _embedded(data: str, packs: Path | None, digest_key: bytes | None) -> Engine:
+    return CachedEngine(
+        EmbeddedEngine(data=json.loads(data) or None, bundle=packs, digest_key=digest_key)
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _server(url: str, bundle: str, digest_key: bytes | None) -> Engine:
+    if not url:
+        raise ConfigurationError(
+            "The policy engine is an OPA server, but no url is set.",
+            hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
+        )
+    token = os.environ.get("AFFIDAVIT_OPA_TOKEN")
+    return OpaServerEngine(url, token=token, bundle_digest=bundle or None, digest_key=digest_key)
 
 
 def _loggable(value: Any) -> Any:

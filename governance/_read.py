@@ -5,15 +5,13 @@ The index only finds entries; what is shown of an entry is read from its own byt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Select, Table, func, select
 
 from affidavit._model_reference import ModelReference
+from affidavit._read_entries import Entry, EntryReader, Row
 from affidavit.errors import NotFoundError
-from affidavit.lineage import Envelope, Statement, parse_entry
 from affidavit.lineage.tables import (
     ACCESS,
     APPROVAL,
@@ -25,63 +23,13 @@ from affidavit.lineage.tables import (
     STATEMENT,
 )
 
-if TYPE_CHECKING:
-    from affidavit._home import Home
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry, read.
-
-    Args:
-        index: Its log index.
-        statement: The statement in it; None for a record.
-        envelope: The envelope around the statement; None for a record.
-        record: The record; None for a statement.
-    """
-
-    index: int
-    statement: Statement | None
-    envelope: Envelope | None
-    record: Mapping[str, Any] | None
-
-
-class Reader:
+class Reader(EntryReader):
     """Answers questions about one home's ledger.
 
     Args:
         home: The home.
     """
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    # -- entries ----------------------------------------------------------------------------
-
-    def entry(self, index: int) -> Entry:
-        """Return an entry.
-
-        Raises:
-            NotFoundError: There is none at that index.
-            EnvelopeError: Its bytes are neither a statement nor a record.
-        """
-        parsed = parse_entry(self._home.ledger.entry(index))
-        if isinstance(parsed, dict):
-            return Entry(index, None, None, parsed)
-        return Entry(index, parsed[1], parsed[0], None)
-
-    def statement(self, index: int) -> Statement:
-        """Return the statement at an index.
-
-        Raises:
-            NotFoundError: There is no statement there.
-        """
-        found = self.entry(index).statement
-        if found is None:
-            raise NotFoundError(f"Entry {index} is a record, not a statement.")
-        return found
 
     def newest(self, kind: str, *, name: str = "", before: int | None = None) -> int | None:
         """Return the log index of the newest statement of a kind.
@@ -100,15 +48,47 @@ class Reader:
         return None if found is None else int(found)
 
     def statements(
-        self, *, kind: str = "", name: str = "", limit: int = 100, offset: int = 0
+        self,
+        *,
+        kind: str = "",
+        name: str = "",
+        outcome: str = "",
+        limit: int = 100,
+        offset: int = 0,
     ) -> list[Row]:
         """Return index rows of statements, newest first."""
         query = select(STATEMENT).order_by(STATEMENT.c.entry.desc()).limit(limit).offset(offset)
-        if kind:
-            query = query.where(STATEMENT.c.kind == kind)
-        if name:
-            query = query.where(STATEMENT.c.name == name)
+        return self._rows(_only(query, kind=kind, name=name, outcome=outcome))
+
+    def count_statements(self, *, kind: str = "", name: str = "", outcome: str = "") -> int:
+        """Return how many statements of a kind, name and outcome there are."""
+        query = select(func.count()).select_from(STATEMENT)
+        return int(self._scalar(_only(query, kind=kind, name=name, outcome=outcome)) or 0)
+
+    def count_predictions(self, model: str) -> int:
+        """Return how many predictions a system has served."""
+        query = select(func.count()).select_from(PREDICTION).where(PREDICTION.c.model == model)
+        return int(self._scalar(query) or 0)
+
+    def makers(self, digest: str) -> list[Row]:
+        """Return index rows of the runs and reads that an artifact came out of, in log order."""
+        query = (
+            select(STATEMENT)
+            .join(ARTIFACT, ARTIFACT.c.entry == STATEMENT.c.entry)
+            .where(
+                ARTIFACT.c.digest == digest,
+                ARTIFACT.c.role == "subject",
+                STATEMENT.c.kind.in_(("run", "dataset")),
+            )
+            .distinct()
+            .order_by(STATEMENT.c.entry)
+        )
         return self._rows(query)
+
+    def parts(self, entry: int, role: str) -> list[Row]:
+        """Return the artifacts that play a part in a statement, such as ``input``, in its order."""
+        query = select(ARTIFACT).where(ARTIFACT.c.entry == entry, ARTIFACT.c.role == role)
+        return self._rows(query.order_by(ARTIFACT.c.ordinal))
 
     def evidence(self, digest: str, kind: str) -> list[int]:
         """Return the log indexes of the statements of a kind about an artifact, newest first."""
@@ -127,17 +107,17 @@ class Reader:
 
     # -- names and artifacts ----------------------------------------------------------------
 
-    def dataset_name(self, digest: str) -> str:
-        """Return the name under which a dataset with that content was last read; empty if never."""
+    def made_as(self, digest: str) -> str:
+        """Return the name under which a read or a run last made some content; empty if none did."""
         query = (
-            select(STATEMENT.c.name)
-            .join(ARTIFACT, ARTIFACT.c.entry == STATEMENT.c.entry)
+            select(ARTIFACT.c.name)
+            .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
             .where(
                 ARTIFACT.c.digest == digest,
                 ARTIFACT.c.role == "subject",
-                STATEMENT.c.kind == "dataset",
+                STATEMENT.c.kind.in_(("dataset", "run")),
             )
-            .order_by(STATEMENT.c.entry.desc())
+            .order_by(ARTIFACT.c.entry.desc())
             .limit(1)
         )
         return str(self._scalar(query) or "")
@@ -348,10 +328,9 @@ class Reader:
             )
         return self.entry(int(found))
 
-    def _rows(self, query: Select[Any]) -> list[Row]:
-        with self._home.ledger.store.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001  # SQLAlchemy's documented name
 
-    def _scalar(self, query: Select[Any]) -> Any:
-        with self._home.ledger.store.reading() as connection:
-            return connection.execute(query).scalar()
+def _only(query: Select[Any], *, kind: str, name: str, outcome: str) -> Select[Any]:
+    for column, wanted in (("kind", kind), ("name", name), ("outcome", outcome)):
+        if wanted:
+            query = query.where(STATEMENT.c[column] == wanted)
+    return query

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         write_key,
         write_secret,
     )
-    from affidavit.lineage._ledger import MAX_ENTRY, Ledger
+    from affidavit.lineage._ledger import Ledger
     from affidavit.lineage._merkle import (
         CompactRange,
         consistency_proof,
@@ -58,8 +58,9 @@ if TYPE_CHECKING:
         VERDICT,
         VERDICT_FIELD,
     )
-    from affidavit.lineage._records import new_id, parse_entry, record_bytes, timestamp
-    from affidavit.lineage._statement import Resource, Statement, statement_id
+    from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
+    from affidavit.lineage._schemas import schema_for
+    from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
@@ -79,7 +80,7 @@ _SOURCES = {
     "GAP": "affidavit.lineage._predicates",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
-    "MAX_ENTRY": "affidavit.lineage._ledger",
+    "MAX_ENTRY": "affidavit.lineage._records",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
@@ -92,6 +93,8 @@ _SOURCES = {
     "Resource": "affidavit.lineage._statement",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "role_for": "affidavit.lineage._trust",
+    "resources": "affidavit.lineage._statement",
+    "schema_for": "affidavit.lineage._schemas",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
     "Statement": "affidavit.lineage._statement",
@@ -137,6 +140,9 @@ _SOURCES = {
     "write_key": "affidavit.lineage._keys",
     "write_secret": "affidavit.lineage._keys",
 }
+
+# The extra that brings each library behind these names.
+_EXTRAS = {"narwhals": "frames", "numpy": "frames", "pyarrow": "frames"}
 
 __all__ = [
     "APPROVAL",
@@ -195,7 +201,9 @@ __all__ = [
     "read_key",
     "read_secret",
     "record_bytes",
+    "resources",
     "role_for",
+    "schema_for",
     "sign_envelope",
     "sign_note",
     "statement_facts",
@@ -212,4 +220,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(__name__, _SOURCES)
+    __getattr__ = lazy_names(__name__, _SOURCES, _EXTRAS)

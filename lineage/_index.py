@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table
 
 from affidavit.errors import VerificationError
 from affidavit.lineage import _predicates as types
@@ -20,6 +20,7 @@ from affidavit.lineage.tables import (
     EDGE,
     PREDICTION,
     STATEMENT,
+    insert_rows,
 )
 
 Row = tuple[Table, dict[str, Any]]
@@ -56,13 +57,13 @@ def rows_of(entry: int, parsed: Parsed) -> list[Row]:
     return rows
 
 
-def insert_rows(connection: Connection, rows: list[Row]) -> None:
+def write_index(connection: Connection, rows: list[Row]) -> None:
     """Write index rows, a table at a time."""
     by_table: dict[Table, list[dict[str, Any]]] = {}
     for table, values in rows:
         by_table.setdefault(table, []).append(values)
     for table, batch in by_table.items():
-        connection.execute(insert(table), batch)
+        insert_rows(connection, table, batch)
 
 
 def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:

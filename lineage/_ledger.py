@@ -15,8 +15,9 @@ from affidavit.errors import (
     VerificationError,
 )
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
-from affidavit.lineage._index import insert_rows, rows_of
+from affidavit.lineage._index import rows_of, write_index
 from affidavit.lineage._merkle import (
+    EMPTY_ROOT,
     CompactRange,
     consistency_proof,
     inclusion_proof,
@@ -27,11 +28,12 @@ from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._records import MAX_ENTRY, Parsed, parse_entry
 from affidavit.lineage._store import Store
 from affidavit.lineage._tiles import TileReader, extend_tiles
-from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
 
 __all__ = ["MAX_ENTRY", "Ledger"]
 
 _INDEX_LIMIT = 2**63 - 1
+_NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
 
 
 class Ledger:
@@ -66,6 +68,8 @@ class Ledger:
         self.verifier = verifier
         self._signer = signer
         self._edge: CompactRange | None = None
+        # The newest note whose signature was checked; no need to check the same bytes again.
+        self._opened = (b"", Checkpoint(verifier.name, 0, EMPTY_ROOT))
         self.store = Store(path, create=create)
         if create:
             with self.store.writing() as connection:
@@ -95,14 +99,15 @@ class Ledger:
             tree = self._head(connection).copy()
             first = tree.size
             leaves = [leaf_hash(body) for body in bodies]
-            connection.execute(
-                insert(ENTRY),
+            insert_rows(
+                connection,
+                ENTRY,
                 [{"entry": first + n, "body": body} for n, body in enumerate(bodies)],
             )
             extend_tiles(connection, tree, leaves)
             self._write_payloads(connection, payloads)
             rows = [row for n, entry in enumerate(parsed) for row in rows_of(first + n, entry)]
-            insert_rows(connection, rows)
+            write_index(connection, rows)
             self._write_checkpoint(connection, tree)
         self._edge = tree
         return list(range(first, tree.size))
@@ -201,7 +206,9 @@ class Ledger:
 
     def _head(self, connection: Connection) -> CompactRange:
         note = _newest_note(connection)
-        checkpoint = open_checkpoint(note, self.verifier)
+        if note != self._opened[0]:
+            self._opened = (note, open_checkpoint(note, self.verifier))
+        checkpoint = self._opened[1]
         edge = self._edge
         if edge is None or edge.size != checkpoint.size or edge.root() != checkpoint.root:
             edge = TileReader(connection).edge(checkpoint.size)
@@ -220,7 +227,7 @@ class Ledger:
                 hint="Restore keys/log.pem.",
             )
         note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
-        connection.execute(insert(CHECKPOINT), [{"size": tree.size, "note": note}])
+        insert_rows(connection, CHECKPOINT, [{"size": tree.size, "note": note}])
 
     def _write_payloads(self, connection: Connection, payloads: Sequence[SealedPayload]) -> None:
         for payload in payloads:
@@ -262,9 +269,7 @@ def _parsed(body: bytes) -> Parsed:
 
 
 def _newest_note(connection: Connection) -> bytes:
-    row = connection.execute(
-        select(CHECKPOINT.c.note).order_by(CHECKPOINT.c.size.desc()).limit(1)
-    ).first()
+    row = connection.exec_driver_sql(_NEWEST).first()
     if row is None:
         raise LedgerCorruptError(
             "The ledger has no checkpoint.", hint="Restore the folder from a backup."

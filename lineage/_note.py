@@ -190,7 +190,7 @@ def sign_note(text: bytes, *signers: NoteSigner) -> bytes:
 
 
 _P = 2**255 - 19
-_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _WEAK_Y = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 """The y coordinates of the eight points of small order (Curve25519 group, RFC 7748 §4.1)."""
 

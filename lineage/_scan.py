@@ -53,7 +53,8 @@ def tile_lengths(connection: Connection) -> Iterator[tuple[Any, Any, int | None]
 
 def index_rows(connection: Connection, table: Table) -> Iterator[tuple[Any, ...]]:
     """Give the rows of an index table, columns in the table's order."""
-    rest = [f'"{column.name}"' for column in table.columns][2:]
+    # Unqualified, SQLite would read a quoted name that is missing as a text.
+    rest = [f'{table.name}."{column.name}"' for column in table.columns][2:]
     columns = ", ".join([_INTEGER.format("entry"), _INTEGER.format("ordinal"), *rest])
     return _raw(connection).execute(
         f"SELECT {columns} FROM {table.name} ORDER BY entry, ordinal"  # noqa: S608  # constants

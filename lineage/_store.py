@@ -4,7 +4,8 @@ SQLite is used in write-ahead-log mode with a full flush at each commit. One wri
 the write lock from the start of its transaction, so nothing is read that may change under it.
 
 A SQLite connection must not cross a fork (https://sqlite.org/howtocorrupt.html §2.6): idle ones are
-closed before it, and what other threads hold at that moment is never closed in the child.
+closed before it, a writer is waited for, and what readers hold at that moment is never closed in
+the child.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path.absolute()
         self._create = create
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._raw: set[sqlite3.Connection] = set()
         if not create and not path.is_file():
             raise LedgerUnavailableError(
@@ -175,8 +176,13 @@ class Store:
         self._engine.dispose()
 
     def before_fork(self) -> None:
-        """Close the idle connections."""
+        """Wait for this process's writer, whose locks inside SQLite no child could ever release."""
+        self._lock.acquire()
         self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """Let writers go on in the parent."""
+        self._lock.release()
 
     def forget_parent(self) -> None:
         """Let go of connections that belong to the process this one was forked from."""
@@ -184,7 +190,7 @@ class Store:
             # A thread of the parent holds it: closing it here would undo the parent's transaction.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._raw = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._engine = self._connect()
 
     def _state(self) -> tuple[int, int] | None:
@@ -265,14 +271,27 @@ def _writable(path: Path) -> bool:
 _STORES: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
+_FORKING: list[Store] = []
+
+
 def _before_fork() -> None:
     for store in list(_STORES):
         store.before_fork()
+        _FORKING.append(store)
 
 
-def _after_fork() -> None:
-    for store in list(_STORES):
-        store.forget_parent()
+def _after_fork_in_parent() -> None:
+    while _FORKING:
+        _FORKING.pop().after_fork()
 
 
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+def _after_fork_in_child() -> None:
+    while _FORKING:
+        _FORKING.pop().forget_parent()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, select
 
 from affidavit.errors import LedgerCorruptError
 from affidavit.lineage._merkle import HASH_SIZE, CompactRange, node_hash
-from affidavit.lineage.tables import TILE
+from affidavit.lineage.tables import TILE, insert_rows
 
+_READ = "SELECT hashes FROM tile WHERE level = ? AND position = ?"
+_DROP = "DELETE FROM tile WHERE level = ? AND position = ?"
 WIDTH = 256
 HEIGHT = 8
 
@@ -96,21 +98,20 @@ def extend_tiles(connection: Connection, tree: CompactRange, leaves: Sequence[by
 
 def _write_tiles(connection: Connection, level: int, start: int, hashes: list[bytes]) -> None:
     position, filled = divmod(start, WIDTH)
-    here = (TILE.c.level == level) & (TILE.c.position == position)
     head = b""
     if filled:
-        row = connection.execute(select(TILE.c.hashes).where(here)).first()
+        row = connection.exec_driver_sql(_READ, (level, position)).first()
         head = bytes(row[0]) if row else b""
         if len(head) != filled * HASH_SIZE:
             raise LedgerCorruptError(
                 f"Tile {level}/{position} holds {len(head) // HASH_SIZE} hashes, not {filled}.",
                 hint="Run `affidavit verify` to see what is damaged.",
             )
-        connection.execute(delete(TILE).where(here))
+        connection.exec_driver_sql(_DROP, (level, position))
     data = head + b"".join(hashes)
     step = WIDTH * HASH_SIZE
     rows = [
         {"level": level, "position": position + number, "hashes": data[at : at + step]}
         for number, at in enumerate(range(0, len(data), step))
     ]
-    connection.execute(insert(TILE), rows)
+    insert_rows(connection, TILE, rows)

@@ -7,9 +7,10 @@ Every index row carries the entry that it comes from and its ordinal among that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Table, insert
 from sqlmodel import Field, SQLModel
 
 SCHEMA_VERSION = 1
@@ -163,6 +164,25 @@ APPROVAL = _table(ApprovalRow)
 PREDICTION = _table(PredictionRow)
 DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
+
+_INSERTS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with a statement that is compiled once for each table and dialect.
+
+    Args:
+        connection: A writing transaction.
+        table: One of the tables.
+        rows: A value for every column, by name.
+    """
+    key = (connection.dialect.name, table.name)
+    if key not in _INSERTS:
+        compiled = insert(table).compile(dialect=connection.dialect)
+        _INSERTS[key] = (str(compiled), tuple(column.name for column in table.columns))
+    sql, names = _INSERTS[key]
+    connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
+
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)

@@ -7,8 +7,9 @@ OPA server (`OpaServerEngine`), with the same decisions.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
@@ -25,29 +26,31 @@ if TYPE_CHECKING:
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
 
-_LAZY = {
-    "AppliedObligation": "_obligations",
-    "CacheProfile": "_engine",
-    "CachedEngine": "_cache",
-    "Decision": "_decision",
-    "EmbeddedEngine": "_embedded",
-    "Engine": "_engine",
-    "Finding": "_decision",
-    "Obligation": "_decision",
-    "OpaServerEngine": "_server",
-    "PackTestCase": "_packtest",
-    "PackTestReport": "_packtest",
-    "ServerBundle": "_server_bundle",
-    "apply_obligations": "_apply_frame",
-    "apply_to_record": "_apply_record",
-    "build_packs": "_build",
-    "canonical_input": "_canonical",
-    "check_packs": "_build",
-    "merge_obligations": "_obligations",
-    "parse_result": "_contract",
-    "run_pack_tests": "_packtest",
-    "server_bundle": "_server_bundle",
+_SOURCES = {
+    "AppliedObligation": "affidavit.policies._obligations",
+    "CacheProfile": "affidavit.policies._engine",
+    "CachedEngine": "affidavit.policies._cache",
+    "Decision": "affidavit.policies._decision",
+    "EmbeddedEngine": "affidavit.policies._embedded",
+    "Engine": "affidavit.policies._engine",
+    "Finding": "affidavit.policies._decision",
+    "Obligation": "affidavit.policies._decision",
+    "OpaServerEngine": "affidavit.policies._server",
+    "PackTestCase": "affidavit.policies._packtest",
+    "PackTestReport": "affidavit.policies._packtest",
+    "ServerBundle": "affidavit.policies._server_bundle",
+    "apply_obligations": "affidavit.policies._apply_frame",
+    "apply_to_record": "affidavit.policies._apply_record",
+    "build_packs": "affidavit.policies._build",
+    "canonical_input": "affidavit.policies._canonical",
+    "check_packs": "affidavit.policies._build",
+    "merge_obligations": "affidavit.policies._obligations",
+    "parse_result": "affidavit.policies._contract",
+    "run_pack_tests": "affidavit.policies._packtest",
+    "server_bundle": "affidavit.policies._server_bundle",
 }
+# The extra that brings each library behind these names.
+_EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
     "AppliedObligation",
@@ -73,15 +76,5 @@ __all__ = [
     "server_bundle",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, _SOURCES, _EXTRAS)

@@ -22,7 +22,6 @@ def cli(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
-            sys.exit(0)
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -164,6 +163,15 @@ def test_verify_finds_an_artifact_that_was_changed(cli, small_home):
     assert json.loads(out)["errors"][0]["code"] == "artifact-changed"
 
 
+def test_verify_finds_a_model_file_that_is_gone(cli, small_home):
+    shown = json.loads(cli("lineage", "tumour", "--json")[1])
+    digest = shown["root"].removeprefix("sha256:")
+    (small_home / "artifacts" / digest[:2] / digest).unlink()
+    code, out, _ = cli("verify", "--json")
+    assert code == 1
+    assert json.loads(out)["errors"][0]["code"] == "artifact-missing"
+
+
 def test_verify_of_a_corrupted_database_says_so_without_a_traceback(cli, small_home):
     path = small_home / "ledger.db"
     content = bytearray(path.read_bytes())
@@ -208,11 +216,13 @@ def test_show_of_something_unknown_says_what_to_give(cli, small_home):
 
 def test_lineage_joins_the_model_to_the_data_it_was_trained_on(cli, small_home):
     graph = json.loads(cli("lineage", "tumour", "--format", "json")[1])
-    names = {node["digest"]: node["name"] for node in graph["nodes"]}
-    assert names[graph["roots"][0]] == "tumour.pickle"
-    assert "scans" in {names[edge["source"]] for edge in graph["edges"]}
+    nodes = {node["key"]: node for node in graph["nodes"]}
+    assert nodes[graph["root"]]["name"] == "tumour.pickle"
+    (run,) = [e["source"] for e in graph["edges"] if e["target"] == graph["root"]]
+    assert nodes[run]["kind"] == "run"
+    assert {nodes[e["source"]]["name"] for e in graph["edges"] if e["target"] == run} == {"scans"}
     assert cli("lineage", "tumour", "--format", "dot")[1].startswith("digraph")
-    assert "made by" in cli("lineage", "tumour")[1]
+    assert "run tumour" in cli("lineage", "tumour")[1]
     assert cli("lineage", "tumour", "--format", "svg")[0] == 2
 
 
@@ -235,6 +245,8 @@ def test_gate_exits_2_for_an_unknown_model_and_4_where_nothing_verifies(cli, sma
     code, out, _ = cli("gate", "tumour", "--json")
     assert code == 4
     assert json.loads(out)["errors"][0]["where"] == "entry 4"
+    (small_home / "ledger.db").write_bytes(b"\xff" * 8192)
+    assert cli("gate", "tumour")[0] == 4
 
 
 def test_keys_lists_who_may_sign_what(cli, small_home):
@@ -308,7 +320,7 @@ def test_text_from_the_ledger_cannot_steer_the_terminal(cli, small_home):
 
 def test_two_processes_initialising_at_once_agree_on_one_home(tmp_path):
     home = tmp_path / "shared-home"
-    code = "import sys; sys.argv = ['affidavit', 'init', '--json']; import affidavit.cli as c; c.main()"
+    code = "import sys, affidavit.cli as c; sys.argv = ['affidavit', 'init', '--json']; c.main()"
     running = [
         subprocess.Popen(
             [sys.executable, "-c", code],

@@ -12,7 +12,7 @@ from logs import ORIGIN, approval, dataset, digest, furnish, record, start, trus
 
 from affidavit.errors import LedgerCorruptError
 from affidavit.lineage import Checkpoint, SigningKey, parse_entry, tree_root, verify_ledger
-from affidavit.lineage._index import derive_rows, insert_rows
+from affidavit.lineage._index import derive_rows, write_index
 from affidavit.lineage._merkle import CompactRange, leaf_hash
 from affidavit.lineage._store import Store
 from affidavit.lineage._tiles import extend_tiles
@@ -58,7 +58,7 @@ def rebuild(log, bodies, signer):
         extend_tiles(connection, tree, [leaf_hash(body) for body in bodies])
         for index, content in enumerate(bodies):
             connection.exec_driver_sql("INSERT INTO entry VALUES (?, ?)", (index, content))
-            insert_rows(connection, derive_rows(index, content))
+            write_index(connection, derive_rows(index, content))
         note = Checkpoint(ORIGIN, tree.size, tree.root()).signed(signer)
         connection.exec_driver_sql("INSERT INTO checkpoint VALUES (?, ?)", (tree.size, note))
     store.close()
