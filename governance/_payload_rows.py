@@ -33,7 +33,8 @@ def input_rows(value: Any) -> list[dict[str, Any]]:
 
 def output_rows(value: Any, count: int) -> list[Any]:
     """Return the output of each of some input rows; the whole output for each if not one each."""
-    rows = _frame_rows(value)
+    # A series is a value a row, although it could be taken for one row of named values.
+    rows = None if getattr(value, "ndim", None) == 1 else _frame_rows(value)
     if rows is not None:
         value = rows
     elif hasattr(value, "tolist"):

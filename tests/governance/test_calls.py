@@ -177,7 +177,7 @@ def test_a_generator_cannot_catch_the_refusal_of_what_it_yields(home):
     def batches():
         try:
             yield {"not": "a frame"}
-        except Exception as error:
+        except aff.AffidavitError as error:
             caught.append(error)
             yield pd.DataFrame({"a": [1]})
 

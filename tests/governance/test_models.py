@@ -1,4 +1,4 @@
-"""Models are loaded only when provenance, digest and policy hold, and promoted by verdicts alone."""
+"""Models are loaded only when everything holds, and promoted by verdicts that verify alone."""
 
 from __future__ import annotations
 
