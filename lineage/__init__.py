@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING
 from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from affidavit.lineage._bundle import (
+        Bundle,
+        BundleReport,
+        build_bundle,
+        read_bundle,
+        verify_bundle,
+    )
     from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
     from affidavit.lineage._code import code_facts
+    from affidavit.lineage._cosignature import (
+        Cosignature,
+        Cosigner,
+        WitnessVerifier,
+        check_quorum,
+        cosignatures,
+    )
     from affidavit.lineage._digest import Digest, Fingerprint
     from affidavit.lineage._envelope import (
         STATEMENT_TYPE,
@@ -17,6 +31,7 @@ if TYPE_CHECKING:
         sign_envelope,
     )
     from affidavit.lineage._environment import environment_facts
+    from affidavit.lineage._erasure import Erasure, erase_subject, held, scrub
     from affidavit.lineage._estimators import estimator_fingerprint
     from affidavit.lineage._files import directory_manifest, file_digest
     from affidavit.lineage._findings import Fault, VerificationReport
@@ -45,10 +60,13 @@ if TYPE_CHECKING:
     from affidavit.lineage._payloads import PayloadVault, SealedPayload, check_disclosures
     from affidavit.lineage._predicates import (
         APPROVAL,
+        BUNDLE,
         DATASET,
+        ERASURE,
         EVALUATION_FIELD,
         EXPLANATION,
         GAP,
+        HOLD,
         KINDS,
         PROVENANCE,
         REPORT,
@@ -58,15 +76,45 @@ if TYPE_CHECKING:
         VERDICT,
         VERDICT_FIELD,
     )
+    from affidavit.lineage._proving import consistency_path, prove_entry, prove_extension
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
+    from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._schemas import schema_for
     from affidavit.lineage._statement import Resource, Statement, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
     from affidavit.lineage._verify import Progress, verify_ledger
+    from affidavit.lineage._witness import AddCheckpoint, Answer, Witness
 
 _SOURCES = {
+    "BUNDLE": "affidavit.lineage._predicates",
+    "ERASURE": "affidavit.lineage._predicates",
+    "HOLD": "affidavit.lineage._predicates",
+    "Bundle": "affidavit.lineage._bundle",
+    "BundleReport": "affidavit.lineage._bundle",
+    "build_bundle": "affidavit.lineage._bundle",
+    "read_bundle": "affidavit.lineage._bundle",
+    "verify_bundle": "affidavit.lineage._bundle",
+    "Reindexed": "affidavit.lineage._reindex",
+    "reindex": "affidavit.lineage._reindex",
+    "Erasure": "affidavit.lineage._erasure",
+    "erase_subject": "affidavit.lineage._erasure",
+    "held": "affidavit.lineage._erasure",
+    "scrub": "affidavit.lineage._erasure",
+    "AddCheckpoint": "affidavit.lineage._witness",
+    "Answer": "affidavit.lineage._witness",
+    "Witness": "affidavit.lineage._witness",
+    "Cosignature": "affidavit.lineage._cosignature",
+    "Cosigner": "affidavit.lineage._cosignature",
+    "WitnessVerifier": "affidavit.lineage._cosignature",
+    "check_quorum": "affidavit.lineage._cosignature",
+    "cosignatures": "affidavit.lineage._cosignature",
+    "prove_entry": "affidavit.lineage._proving",
+    "prove_extension": "affidavit.lineage._proving",
+    "consistency_path": "affidavit.lineage._proving",
+    "TlogProof": "affidavit.lineage._tlog_proof",
     "APPROVAL": "affidavit.lineage._predicates",
     "Checkpoint": "affidavit.lineage._checkpoint",
     "CompactRange": "affidavit.lineage._merkle",
@@ -145,10 +193,13 @@ _EXTRAS = {"narwhals": "frames", "numpy": "frames", "pyarrow": "frames"}
 
 __all__ = [
     "APPROVAL",
+    "BUNDLE",
     "DATASET",
+    "ERASURE",
     "EVALUATION_FIELD",
     "EXPLANATION",
     "GAP",
+    "HOLD",
     "KINDS",
     "MAX_ENTRY",
     "PROVENANCE",
@@ -159,10 +210,17 @@ __all__ = [
     "TRUST_ROOT",
     "VERDICT",
     "VERDICT_FIELD",
+    "AddCheckpoint",
+    "Answer",
+    "Bundle",
+    "BundleReport",
     "Checkpoint",
     "CompactRange",
+    "Cosignature",
+    "Cosigner",
     "Digest",
     "Envelope",
+    "Erasure",
     "Fault",
     "Fingerprint",
     "Ledger",
@@ -172,24 +230,34 @@ __all__ = [
     "PayloadVault",
     "Progress",
     "PublicKey",
+    "Reindexed",
     "Resource",
     "SealedPayload",
     "SigningKey",
     "Statement",
+    "TlogProof",
     "TrustRoot",
     "TrustedKey",
     "VerificationReport",
+    "Witness",
+    "WitnessVerifier",
+    "build_bundle",
     "check_disclosures",
+    "check_quorum",
     "code_facts",
+    "consistency_path",
     "consistency_proof",
+    "cosignatures",
     "derive_rows",
     "diff_tables",
     "directory_manifest",
     "dump_json",
     "environment_facts",
+    "erase_subject",
     "estimator_fingerprint",
     "file_digest",
     "fingerprint",
+    "held",
     "inclusion_proof",
     "leaf_hash",
     "new_id",
@@ -197,11 +265,16 @@ __all__ = [
     "parse_entry",
     "parse_json",
     "pre_authentication_encoding",
+    "prove_entry",
+    "prove_extension",
+    "read_bundle",
     "read_key",
     "read_secret",
     "record_bytes",
+    "reindex",
     "role_for",
     "schema_for",
+    "scrub",
     "sign_envelope",
     "sign_note",
     "statement_facts",
@@ -210,6 +283,7 @@ __all__ = [
     "table_tree",
     "timestamp",
     "tree_root",
+    "verify_bundle",
     "verify_consistency",
     "verify_inclusion",
     "verify_ledger",
