@@ -99,6 +99,8 @@ def _asked(home: Home, reader: Reader, key: str) -> Iterator[int]:
     graph = lineage_of(home, key)
     yield from (node.entry for node in graph.nodes.values() if node.entry >= 0)
     yield from (arrow.entry for arrow in graph.arrows)
+    for digest in graph.nodes:
+        yield from reader.evidence(digest, "dataset")[:1]
     for digest in graph.roots:
         yield from _about(reader, digest)
 
