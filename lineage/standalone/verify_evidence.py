@@ -227,7 +227,8 @@ def verify(path: str, key_text: str) -> str:
     need(
         manifest["predicateType"] == "urn:affidavit:bundle:v1", "the manifest is another statement"
     )
-    need((facts["size"], facts["root"]) == (head[0], head[1].hex()), "the manifest's log differs")
+    said = (facts["origin"], facts["size"], facts["root"])
+    need(said == (key[0], head[0], head[1].hex()), "the manifest is of another checkpoint")
     listed = {item["name"]: item["digest"]["sha256"] for item in manifest["subject"]}
     need({*listed, "manifest.json"} == set(members), "members were added or are missing")
     for name, digest in listed.items():

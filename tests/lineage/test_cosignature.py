@@ -39,10 +39,7 @@ def cosigned(*signers, time=NOW):
 
 
 def test_the_signed_message_is_the_one_of_the_specification():
-    text = (
-        b"example.com/behind-the-sofa\n20852163\n"
-        b"CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
-    )
+    text = b"example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     assert cosignature_message(text, NOW) == b"cosignature/v1\ntime 1679315147\n" + text
 
 

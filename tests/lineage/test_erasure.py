@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
+import dataclasses
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -59,15 +60,26 @@ def files(log):
     return b"".join(path.read_bytes() for path in log.path.parent.glob("ledger.db*"))
 
 
-@pytest.fixture
-def served(tmp_path):
-    """A log with two people's predictions among much else, on pages that were split and moved."""
-    log = furnish(start(tmp_path))
+@pytest.fixture(scope="module")
+def _served(tmp_path_factory):
+    log = furnish(start(tmp_path_factory.mktemp("served")))
     mine = [serve(log, ADA, 0)]
     theirs = [serve(log, BOB, 0)]
     for number in range(1, 60):
         mine.append(serve(log, ADA, number, mine[0].wrapped_key, filler=37 * number % 3000))
         theirs.append(serve(log, BOB, number, theirs[0].wrapped_key, filler=91 * number % 900))
+    log.ledger.close()
+    return log, mine, theirs
+
+
+@pytest.fixture
+def served(_served, tmp_path):
+    """A log with two people's predictions among much else, on pages that were split and moved."""
+    built, mine, theirs = _served
+    path = tmp_path / "ledger.db"
+    shutil.copy(built.path, path)
+    log = dataclasses.replace(built, path=path)
+    log.ledger = log.reopen()
     yield log, mine, theirs
     log.ledger.close()
 
@@ -268,8 +280,7 @@ def test_writers_beside_an_erasure_lose_nothing(served):
 
 
 KILLED = """
-import os, sys
-sys.path.insert(0, {support!r})
+import os
 from pathlib import Path
 from affidavit.lineage import *
 from affidavit.lineage import _erasure
@@ -280,7 +291,8 @@ ledger = Ledger(Path({path!r}), signer.verifier, signer=signer)
 def statement(n, had):
     facts = {{"name": "s", "actor": "d", "time": {time!r}, "outcome": "erased", "reason": ""}}
     resource = Resource("", {subject!r}, "subject-pseudonym-v1")
-    return Statement((resource,), ERASURE, {{**facts, "payloads": n, "key": had}}).sign(rec).to_bytes()
+    said = Statement((resource,), ERASURE, {{**facts, "payloads": n, "key": had}})
+    return said.sign(rec).to_bytes()
 if {when!r} == "inside":
     real = ledger._write_checkpoint
     ledger._write_checkpoint = lambda *a: os._exit(9)
@@ -298,7 +310,6 @@ def test_a_process_that_dies_while_it_erases_leaves_all_or_nothing(served, tmp_p
     write_key(tmp_path / "log.pem", log.log)
     write_key(tmp_path / "rec.pem", log.recorder)
     code = KILLED.format(
-        support=os.path.dirname(__file__),
         key=str(tmp_path / "log.pem"),
         rec=str(tmp_path / "rec.pem"),
         origin=ORIGIN,

@@ -1,4 +1,4 @@
-"""The witness's protocol (C2SP tlog-witness) and that its state never moves for a refused request."""
+"""The witness's protocol (C2SP tlog-witness): a refused request never moves its state."""
 
 from __future__ import annotations
 
