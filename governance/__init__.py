@@ -12,6 +12,7 @@ from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit._approve import approve
+    from affidavit._context import prediction_ids
     from affidavit._data import data
     from affidavit._decisions import (
         DecisionExplanation,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from affidavit._read import Entry, Reader
     from affidavit._recording import EvidenceGapWarning
     from affidavit._run import Run, run
-    from affidavit._serve import prediction_ids, serve
+    from affidavit._serve import serve
     from affidavit._settings import Settings, load_settings
     from affidavit._train import train
     from affidavit._verify_home import verify_home
@@ -62,7 +63,7 @@ _SOURCES = {
     "load": "affidavit._models",
     "load_settings": "affidavit._settings",
     "open_home": "affidavit._home",
-    "prediction_ids": "affidavit._serve",
+    "prediction_ids": "affidavit._context",
     "run": "affidavit._run",
     "serve": "affidavit._serve",
     "train": "affidavit._train",

@@ -6,11 +6,14 @@ and name. A user's exception passes through unchanged.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+from affidavit.errors import AffidavitError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,15 +52,32 @@ def guarded(function: Callable[P, R], make: Callable[[], Guard]) -> Callable[P, 
         inner = guarded(function.__func__, make)
         return cast("Callable[P, R]", type(function)(inner))
     signature = inspect.signature(function)
-    if inspect.isasyncgenfunction(function):
+    code = _code_of(function)
+    if inspect.isasyncgenfunction(code):
         wrapper: Any = _async_generator(function, signature, make)
-    elif inspect.isgeneratorfunction(function):
+    elif inspect.isgeneratorfunction(code):
         wrapper = _generator(function, signature, make)
-    elif inspect.iscoroutinefunction(function):
+    elif inspect.iscoroutinefunction(code):
         wrapper = _coroutine(function, signature, make)
     else:
         wrapper = _plain(function, signature, make)
     return cast("Callable[P, R]", functools.wraps(function)(wrapper))
+
+
+def gives_stream(function: Any) -> bool:
+    """Return whether a call gives a generator, so that its values come one by one."""
+    if isinstance(function, staticmethod | classmethod):
+        function = function.__func__
+    code = _code_of(function)
+    return inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
+
+
+def _code_of(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    return type(function).__call__
 
 
 def _begin(
@@ -67,6 +87,14 @@ def _begin(
     bound.apply_defaults()
     guard.begin(bound)
     return bound
+
+
+def _failed(guard: Guard, error: BaseException) -> None:
+    # The user's exception goes on whatever becomes of its record.
+    try:
+        guard.failed(error)
+    except AffidavitError as trouble:
+        error.add_note(f"This failure could not be recorded: {trouble}")
 
 
 def _plain(
@@ -79,11 +107,24 @@ def _plain(
             with guard.active():
                 result = function(*bound.args, **bound.kwargs)
         except BaseException as error:
-            guard.failed(error)
+            _failed(guard, error)
             raise
+        if inspect.iscoroutine(result):
+            # A decorator further in made a plain function of a coroutine's.
+            return _awaited(guard, result)
         return guard.done(result)
 
     return call
+
+
+async def _awaited(guard: Guard, work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        with guard.active():
+            result = await work
+    except BaseException as error:
+        _failed(guard, error)
+        raise
+    return guard.done(result)
 
 
 def _coroutine(
@@ -92,13 +133,7 @@ def _coroutine(
     async def call(*args: Any, **kwargs: Any) -> Any:
         guard = make()
         bound = _begin(guard, signature, args, kwargs)
-        try:
-            with guard.active():
-                result = await function(*bound.args, **bound.kwargs)
-        except BaseException as error:
-            guard.failed(error)
-            raise
-        return guard.done(result)
+        return await _awaited(guard, function(*bound.args, **bound.kwargs))
 
     return call
 
@@ -119,17 +154,22 @@ def _generator(
                 except StopIteration as stop:
                     result = stop.value
                     break
+                # A refusal here is not the generator's to catch.
+                given = guard.item(value)
                 try:
-                    sent = yield guard.item(value)
+                    sent = yield given
                 except GeneratorExit:
+                    with guard.active():
+                        inner.close()
                     raise
                 except BaseException as thrown:  # noqa: BLE001  # PEP 380: throw() reaches the inner generator
                     advance = functools.partial(inner.throw, thrown)
                 else:
                     advance = functools.partial(inner.send, sent)
         except BaseException as error:
-            inner.close()
-            guard.failed(error)
+            with contextlib.suppress(Exception):
+                inner.close()
+            _failed(guard, error)
             raise
         return guard.done(result)
 
@@ -151,17 +191,21 @@ def _async_generator(
                         value = await advance()
                 except StopAsyncIteration:
                     break
+                given = guard.item(value)
                 try:
-                    sent = yield guard.item(value)
+                    sent = yield given
                 except GeneratorExit:
+                    with guard.active():
+                        await inner.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001  # PEP 525: athrow() reaches the inner generator
                     advance = functools.partial(inner.athrow, thrown)
                 else:
                     advance = functools.partial(inner.asend, sent)
         except BaseException as error:
-            await inner.aclose()
-            guard.failed(error)
+            with contextlib.suppress(Exception):
+                await inner.aclose()
+            _failed(guard, error)
             raise
         guard.done(None)
 

@@ -89,6 +89,28 @@ def build(
         say(f"Built {output / 'policy.wasm'}.")
 
 
+@policy.command("bundle")
+def bundle(
+    folder: Annotated[Path, typer.Argument(help="The folder to write; what is in it is replaced.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the packs and the data in force as a bundle for an OPA server."""
+    from affidavit._settings import load_settings
+    from affidavit.policies import server_bundle
+
+    written = server_bundle(folder, data=load_settings().policy_data or None)
+    command = written.command("127.0.0.1:8181")
+    if as_json:
+        print_json({"ok": True, "path": str(folder), "digest": written.digest, "command": command})
+    else:
+        say(f"The bundle {written.digest} is in {folder}. Serve it with:")
+        say(f"  {' '.join(command)}")
+        say("and in affidavit.toml:")
+        say('  [policy]\n  engine = "opa"\n  url = "http://127.0.0.1:8181"')
+        say(f'  bundle = "{written.digest}"')
+
+
 def _input(source: Path) -> dict[str, Any]:
     from affidavit.lineage import parse_json
 

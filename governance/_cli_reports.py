@@ -41,12 +41,8 @@ def write_report(home: Home, settings: Settings, name: str, path: Path) -> int:
     return len(content)
 
 
-def open_app(host: str, port: int, *, browser: bool) -> int:
-    """Open the auditor's app and stay until it is closed.
-
-    Returns:
-        Its exit code.
-    """
+def open_app(host: str, port: int, *, browser: bool) -> None:
+    """Open the auditor's app and stay until it is closed."""
     from affidavit.ui import launch
 
-    return launch(host=host, port=port, headless=not browser)
+    launch(host=host, port=port, headless=not browser)

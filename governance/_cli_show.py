@@ -128,21 +128,24 @@ def lineage(
 ) -> None:
     """Show what an artifact was made from, back to the first source."""
     from affidavit._context import present
-    from affidavit._lineage_graph import lineage_of
+    from affidavit._lineage_graph import (
+        lineage_dot,
+        lineage_json,
+        lineage_lines,
+        lineage_of,
+    )
 
     if form not in {"text", "json", "dot"}:
         raise typer.BadParameter(f"{form!r} is not text, json or dot.", param_hint="--format")
     _, home = present()
-    graph = lineage_of(home, name)
+    root, graph = lineage_of(home, name)
     if as_json or form == "json":
-        print_json({"ok": True, **graph.to_dict()})
+        print_json({"ok": True, **lineage_json(root, graph)})
     elif form == "dot":
-        sys.stdout.write(clean(graph.to_dot()))
+        sys.stdout.write(clean(lineage_dot(graph)))
     else:
-        for line in graph.to_lines():
+        for line in lineage_lines(root, graph):
             say(line)
-        if not graph.complete:
-            say("… the graph goes on; ask for one of the artifacts above.")
 
 
 def explain(

@@ -21,7 +21,29 @@ current_actor: ContextVar[str] = ContextVar("affidavit_actor", default="")
 """Who makes the present request, where something else than the process's user does."""
 
 served: ContextVar[list[str] | None] = ContextVar("affidavit_served", default=None)
-"""The ids of the predictions served in this context, newest last."""
+"""Collects the ids of a request's predictions; every task and thread of it adds to one list."""
+
+_recent: ContextVar[tuple[str, ...]] = ContextVar("affidavit_recent", default=())
+_MOST_RECENT = 1000
+
+
+def note_served(identifiers: list[str]) -> None:
+    """Add the ids of predictions that were just served."""
+    collected = served.get()
+    if collected is not None:
+        collected.extend(identifiers)
+        return
+    # A value of its own for each context: what one task serves is no other's.
+    _recent.set((*_recent.get()[-_MOST_RECENT:], *identifiers))
+
+
+def prediction_ids() -> list[str]:
+    """Return the ids of the predictions served in this context, newest last.
+
+    In a request under the ASGI middleware these are the request's, else the context's last ones.
+    """
+    collected = served.get()
+    return list(_recent.get() if collected is None else collected)
 
 
 def present() -> tuple[Settings, Home]:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
-from affidavit._call import guarded
+from affidavit._call import gives_stream, guarded
 from affidavit._context import acting, current_run, present
+from affidavit._excluded import note_exclusions
+from affidavit._frame_columns import check_tagged, column_names
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
-from affidavit._policy import Question, Ruling, denied, enforce
+from affidavit._policy import Question, enforce, unmet
 from affidavit._recording import record
 from affidavit._run import resource_of
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, ObligationError
 from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint, timestamp
-from affidavit.policies import Decision, apply_obligations
+from affidavit.policies import apply_obligations
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +72,6 @@ class _DataGuard:
         self._function = function
         self._settings: Settings
         self._home: Home
-        self._yielded = False
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         del bound
@@ -81,18 +82,24 @@ class _DataGuard:
         return contextlib.nullcontext()
 
     def item(self, value: Any) -> Any:
-        self._yielded = True
         return self._govern(value)
 
     def done(self, result: Any) -> Any:
-        return result if self._yielded else self._govern(result)
+        # A generator may end without a value; one that it does return is data as well.
+        if result is None and gives_stream(self._function):
+            return None
+        return self._govern(result)
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):
             return
-        work = {"name": self._name, "outcome": "failed", "error": type(error).__qualname__}
+        self._record_none("failed", error)
+
+    def _record_none(self, outcome: str, error: BaseException) -> None:
+        work = {"outcome": outcome, "error": type(error).__qualname__}
         statement = self._statement(Resource(f"dataset/{self._name}", _EMPTY, "empty-v1"), (), work)
-        record(self._home, self._settings, f"failed read of {self._name}", statement)
+        what = f"{outcome} read of {self._name}"
+        record(self._home, self._settings, what, statement, happened=True)
 
     def _tags(self) -> dict[str, list[str]]:
         found = self._settings.column_tags(self._name)
@@ -127,11 +134,16 @@ class _DataGuard:
         question = self._question(columns, origin.digest)
         ruling = enforce(self._home, self._settings, question, run=_run_id())
         try:
+            check_tagged(frame, names, tags)
             governed, applied = apply_obligations(
                 frame, ruling.decision.obligations, keys=NamedKeys(self._home)
             )
         except ObligationError as error:
-            raise self._unmet(question, ruling, error) from error
+            self._record_none("refused", error)
+            raise unmet(question, ruling, error, acting(self._settings)) from error
+        for item in applied:
+            if item.kind == "exclude_as_feature":
+                note_exclusions(self._home, self._name, item.columns)
         result = resource_of(self._home, governed, self._name, known=False)
         work = {
             "outcome": "read",
@@ -152,12 +164,6 @@ class _DataGuard:
             work_run.use(governed, self._name)
         return governed
 
-    def _unmet(self, question: Question, ruling: Ruling, error: ObligationError) -> Exception:
-        decision = Decision.denied(
-            question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
-        )
-        return denied(question, Ruling(ruling.id, decision), acting(self._settings))
-
     def _statement(
         self, subject: Resource, inputs: tuple[Resource, ...], work: Mapping[str, Any]
     ) -> Statement:
@@ -176,16 +182,6 @@ class _DataGuard:
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: the subject of a read that gave nothing."""
-
-
-def column_names(frame: Any) -> list[str] | None:
-    """Return the column names of a data frame of any library, or None where it is none."""
-    names = getattr(frame, "column_names", None)
-    if names is None:
-        names = getattr(frame, "columns", None)
-    if names is None or callable(names):
-        return None
-    return [str(name) for name in names]
 
 
 def _run_id() -> str:

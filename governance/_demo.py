@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -114,14 +117,21 @@ def _play(stage: _Stage, frame: Any) -> bool:
         subject = chosen["subject"]
         found["pseudonymised"] = f"{frame[subject].iloc[0]} -> {governed[subject].iloc[0][:16]}…"
     denied = _expected_denial(stage, frame)
-    train, test = _split(governed)
+    train, test = _split(stage, governed)
     with stage.step("Training: code, environment, parameters, data and model signed") as found:
         model = aff.train(name, sensitive=chosen["sensitive"], purpose=chosen["purpose"])(_fit)(
             train, chosen["features"], chosen["label"]
         )
         found["model"] = aff.Reader(stage.home).model(name).digest
     _measure(stage, model, train, test)
-    first = _gate(stage, "Promotion gate, before anyone approved")
+    # The same data, code and seed give the same model: a second demo finds it approved already.
+    before = aff.Reader(stage.home).approvals(aff.Reader(stage.home).model(name).digest)
+    first = _gate(
+        stage,
+        "Promotion gate: this very model was approved before"
+        if before
+        else "Promotion gate, before anyone approved",
+    )
     with stage.step("Approval, signed with the reviewer's own key") as found:
         _enrol(stage)
         digest = approve(stage.home, stage.settings, f"{name}@latest", APPROVER, "demo")
@@ -135,8 +145,9 @@ def _play(stage: _Stage, frame: Any) -> bool:
         found["entries"] = f"{report.size}, {len(report.errors)} finding(s)"
         found["root"] = report.root
     # The lending model must be stopped: its disparity was planted.
-    as_expected = second.allowed == (name == "referral")
-    return denied and not first.allowed and as_expected and served and report_ok and report.ok
+    passes = name == "referral"
+    as_expected = second.allowed == passes and first.allowed == (passes and bool(before))
+    return denied and as_expected and served and report_ok and report.ok
 
 
 def _expected_denial(stage: _Stage, frame: Any) -> bool:
@@ -166,11 +177,24 @@ def _fit(table: Any, features: list[str], label: str, max_depth: int = 3) -> Any
     return model.fit(table[features], table[label])
 
 
-def _split(governed: Any) -> tuple[Any, Any]:
+def _split(stage: _Stage, governed: Any) -> tuple[Any, Any]:
+    """Split the rows, as a run of its own, so that the lineage has no hole between data sets."""
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(governed, test_size=0.4, random_state=1)
-    return train.reset_index(drop=True), test.reset_index(drop=True)
+    chosen = stage.scenario
+    with (
+        stage.step("Split into training and evaluation rows") as found,
+        aff.run(chosen["name"], purpose=chosen["purpose"]) as run,
+    ):
+        run.use(governed, chosen["dataset"])
+        run.parameter("test_size", 0.4)
+        run.parameter("random_state", 1)
+        train, test = train_test_split(governed, test_size=0.4, random_state=1)
+        train, test = train.reset_index(drop=True), test.reset_index(drop=True)
+        run.produce(train, f"{chosen['name']} training rows")
+        run.produce(test[chosen["features"]], f"{chosen['name']} evaluation features")
+        found["rows"] = f"{len(train)} to train on, {len(test)} to evaluate on"
+    return train, test
 
 
 def _measure(stage: _Stage, model: Any, train: Any, test: Any) -> None:
@@ -302,31 +326,36 @@ def _number(value: float | None) -> str:
 
 
 def _close(stage: _Stage, *, ok: bool) -> None:
-    name = stage.scenario["name"]
     say("")
     say(
         "Everything came out as it should." if ok else "Something did not come out as it should.",
         "bold green" if ok else "bold red",
     )
     say("What an auditor would look at next:")
-    place = (
-        ""
-        if stage.home.folder == Path(".affidavit").absolute()
-        else (f"AFFIDAVIT_HOME={stage.home.folder} ")
-    )
-    served = [row["id"] for row in aff.Reader(stage.home).predictions(limit=1)]
-    commands = [
-        (
-            "verify --checkpoint " + str(stage.home.folder / "checkpoint.txt"),
-            "the log, from its bytes",
-        ),
-        ("log", "the newest entries"),
-        (f"lineage {name}", "what the model was made from"),
-        (f"show {name}", "every statement about the system"),
-        (f"report {name} -o report.html", "the audit report"),
-        ("ui", "the auditor's app"),
-    ]
-    if served:
-        commands.insert(4, (f"explain {served[0]}", "one decision; needs AFFIDAVIT_ROLES=auditor"))
-    for command, what in commands:
-        say(f"  {place}affidavit {command}    # {what}")
+    for command, what in _next_commands(stage):
+        say(f"  {command}    # {what}")
+
+
+def _next_commands(stage: _Stage) -> Iterator[tuple[str, str]]:
+    """Give commands that work as they stand, pasted into the shell that ran the demo."""
+    name, folder = stage.scenario["name"], stage.home.folder
+    program = "affidavit" if shutil.which("affidavit") else sys.argv[0]
+    default = Path(".affidavit").absolute()
+    place = "" if folder == default else f"AFFIDAVIT_HOME={shlex.quote(str(folder))} "
+    own = Path("affidavit.toml").exists() or "AFFIDAVIT_CONFIG" in os.environ
+    config = "" if own else f"AFFIDAVIT_CONFIG={shlex.quote(_short(folder / 'demo.toml'))} "
+    checkpoint = shlex.quote(_short(folder / "checkpoint.txt"))
+    yield f"{place}{program} verify --checkpoint {checkpoint}", "the log, from its bytes"
+    yield f"{place}{program} log", "the newest entries"
+    yield f"{place}{program} lineage {name}", "what the model was made from"
+    yield f"{place}{program} show {name}", "every statement about the system"
+    for row in aff.Reader(stage.home).predictions(model=name, limit=1):
+        yield f"AFFIDAVIT_ROLES=auditor {place}{program} explain {row['id']}", "one decision"
+    yield f"{place}{config}{program} gate {name}", "the verdict, under the demo's own thresholds"
+    yield f"{place}{program} report {name} -o report.html", "the audit report"
+    yield f"{place}AFFIDAVIT_ROLES=auditor {program} ui", "the auditor's app"
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from affidavit._home import Home
 from affidavit.errors import EnvelopeError, VerificationError
 from affidavit.lineage import (
+    APPROVAL,
     TRUST_ROOT,
     Envelope,
     PublicKey,
@@ -33,8 +34,7 @@ def verified_statement(home: Home, index: int) -> Statement:
         if statement.predicate_type == TRUST_ROOT:
             _check_root(home, envelope)
         else:
-            keys = _root_before(home, index).find(role_for(statement))
-            envelope.verify(keys.get)
+            _check_signer(_root_before(home, index), envelope, statement)
     except EnvelopeError as error:
         raise EnvelopeError(f"Entry {index}: {error.message}", index=index) from error
     return statement
@@ -56,6 +56,12 @@ def _included(home: Home, index: int) -> tuple[Envelope, Statement]:
     if isinstance(parsed, dict):
         raise VerificationError(f"Entry {index} is a record, not a statement.", index=index)
     return parsed
+
+
+def _check_signer(root: TrustRoot, envelope: Envelope, statement: Statement) -> None:
+    signer = root.keys[envelope.verify(root.find(role_for(statement)).get)].identity
+    if statement.predicate_type == APPROVAL and statement.predicate.get("actor") != signer:
+        raise EnvelopeError(f"The approval names another person than {signer!r}, who signed it.")
 
 
 def _root_before(home: Home, index: int) -> TrustRoot:

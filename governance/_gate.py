@@ -6,6 +6,8 @@ cannot be verified.
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit._verify_home import verify_home
-from affidavit.errors import ConfigurationError, VerificationError
+from affidavit.errors import ConfigurationError, FairnessError, NotFoundError, VerificationError
 from affidavit.lineage import (
     EVALUATION_FIELD,
     RUN_FIELD,
@@ -29,11 +31,13 @@ from affidavit.lineage import (
     Fault,
     Resource,
     Statement,
+    parse_json,
     timestamp,
 )
 from affidavit.policies import Decision
 
 STAGES = ("promote",)
+_MOST_ATTESTATIONS = 100
 EXIT_ALLOWED, EXIT_DENIED, EXIT_USAGE, EXIT_ENGINE, EXIT_EVIDENCE = 0, 1, 2, 3, 4
 
 
@@ -97,15 +101,24 @@ def gate(
         settings: Which policy engine decides, on which data.
         reference: The model; the newest of the system where only a name is given.
         stage: The stage; ``promote`` is the one there is.
-        effective_time: Decide as at this moment (RFC 3339, UTC); now by default.
+        effective_time: Decide as at this moment (RFC 3339, UTC); now by default. The answer is then
+            to a question of what would be: it is recorded as a decision, and no verdict is signed.
+
+    Returns:
+        What was decided. Where the engine could not decide there is no verdict, and an earlier one
+        stands.
 
     Raises:
-        ConfigurationError: The stage is unknown.
+        ConfigurationError: The stage or the time is not one.
         NotFoundError: There is no such model.
         LedgerError: The verdict cannot be recorded.
     """
     if stage not in STAGES:
         raise ConfigurationError(f"The stage {stage!r} is unknown.", hint="There is: promote.")
+    if effective_time and not _instant(effective_time):
+        raise ConfigurationError(
+            f"{effective_time!r} is no moment.", hint="Write it as 2027-01-31T00:00:00Z."
+        )
     found = resolve(home, reference)
     report = verify_home(home)
     if not report.ok:
@@ -115,7 +128,8 @@ def gate(
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
     except VerificationError as error:
-        fault = Fault("evidence-invalid", f"entry {error.index}", error.message, error.index)
+        where = "evidence" if error.index is None else f"entry {error.index}"
+        fault = Fault("evidence-invalid", where, error.message, error.index)
         return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
     question = Question(
         "affidavit/promote",
@@ -131,8 +145,9 @@ def gate(
     decision = ruling.decision
     refused = EXIT_DENIED if decision.trustworthy else EXIT_ENGINE
     code = EXIT_ALLOWED if decision.allow else refused
-    statement = _verdict(settings, found, stage, ruling, entries)
-    record(home, settings, f"verdict on {found.name}", statement)
+    if decision.trustworthy and not effective_time:
+        statement = _verdict(home, settings, found, stage=stage, ruling=ruling, entries=entries)
+        record(home, settings, f"verdict on {found.name}", statement)
     return GateResult(found.name, stage, found.digest, code, decision, ruling.id, evidence)
 
 
@@ -163,7 +178,12 @@ def collect_evidence(
         entries.append(index)
         ours = verified_statement(home, index).predicate[EVALUATION_FIELD]
         evaluations.append({"verified": True, "time": ours["time"], "metrics": ours["metrics"]})
-        fairness.extend(_fairness(ours))
+        try:
+            fairness.extend(_fairness(home, ours))
+        except (FairnessError, NotFoundError) as error:
+            raise VerificationError(
+                f"The fairness counts at entry {index} are unusable: {error.message}", index=index
+            ) from error
     for index in reader.evidence(digest, "explanation"):
         entries.append(index)
         predicate = verified_statement(home, index).predicate
@@ -196,13 +216,16 @@ def collect_evidence(
     return document, [str(name) for name in external.get("sensitive", [])], entries
 
 
-def _fairness(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _fairness(home: Home, ours: Mapping[str, Any]) -> list[dict[str, Any]]:
     from affidavit.explain import FairnessResult
 
-    if not ours.get("fairness"):
+    kept = ours.get("fairness")
+    if not kept:
         return []
+    if "artifact" in kept:
+        kept = parse_json(home.artifacts.get(kept["artifact"]))
     # Recomputed from the signed counts: a figure in the statement is not taken on trust.
-    result = FairnessResult.from_dict(ours["fairness"])
+    result = FairnessResult.from_dict(kept)
     found = []
     for feature, disparities in result.disparities().items():
         ratio = disparities["four_fifths_ratio"]
@@ -222,8 +245,15 @@ def _fairness(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _verdict(
-    settings: Settings, found: ModelReference, stage: str, ruling: Ruling, entries: list[int]
+    home: Home,
+    settings: Settings,
+    found: ModelReference,
+    *,
+    stage: str,
+    ruling: Ruling,
+    entries: list[int],
 ) -> Statement:
+    """Return the verification summary (SLSA v1.0, verification_summary, §Fields)."""
     from affidavit import __version__
 
     name, decision = found.name, ruling.decision
@@ -236,7 +266,8 @@ def _verdict(
         "policy": {"uri": f"urn:affidavit:policy:{decision.entrypoint}"},
         "inputAttestations": [],
         "verificationResult": "PASSED" if passed else "FAILED",
-        "verifiedLevels": [f"AFFIDAVIT_{stage.upper()}"] if passed else [],
+        "verifiedLevels": [f"AFFIDAVIT_{stage.upper()}" if passed else "FAILED"],
+        "slsaVersion": "1.0",
         VERDICT_FIELD: {
             "name": name,
             "stage": stage,
@@ -247,11 +278,28 @@ def _verdict(
             "warn": decision.to_dict()["warn"],
         },
     }
+    if len(entries) <= _MOST_ATTESTATIONS:
+        # All or none: a list that is not empty names every attestation that was used.
+        predicate["inputAttestations"] = [
+            {
+                "uri": f"urn:affidavit:entry:{index}",
+                "digest": {"sha256": hashlib.sha256(home.ledger.entry(index)).hexdigest()},
+            }
+            for index in entries
+        ]
     if bundle:
         predicate["policy"]["digest"] = {"sha256": bundle}
     return Statement(
         (Resource(f"{name}.pickle", found.digest.removeprefix("sha256:")),), VERDICT, predicate
     )
+
+
+def _instant(text: str) -> bool:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return moment.utcoffset() == dt.timedelta(0) and text.endswith("Z")
 
 
 def _tier(settings: Settings, name: str) -> list[str]:

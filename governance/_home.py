@@ -46,6 +46,9 @@ from affidavit.lineage import (
     write_secret,
 )
 
+PERSONAL_ROLES = ("approver", "recorder")
+"""What a person's or process's key may be enrolled for."""
+
 
 class Home:
     """An open home.
@@ -61,7 +64,8 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.artifacts = ArtifactStore(folder / "artifacts")
-        if not self.database.exists():
+        self._file = self._present()
+        if self._file is None:
             raise NotInitialisedError(
                 f"There is no Affidavit home at {folder}.",
                 hint="Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
@@ -71,6 +75,22 @@ class Home:
     def database(self) -> Path:
         """The store's file."""
         return self.folder / "ledger.db"
+
+    def moved(self) -> bool:
+        """Return whether another store, or none, stands where this one was opened."""
+        return self._present() != self._file
+
+    def _present(self) -> tuple[int, int] | None:
+        try:
+            seen = self.database.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"The home {self.folder} cannot be read: {error.strerror}.",
+                hint="Let this user read and write the folder, or name another in AFFIDAVIT_HOME.",
+            ) from error
+        return seen.st_dev, seen.st_ino
 
     @cached_property
     def verifier(self) -> NoteVerifier:
@@ -88,7 +108,9 @@ class Home:
     def ledger(self) -> Ledger:
         """The ledger, opened for writing where the log's private key is at hand."""
         signer = None
-        if (self.folder / "keys" / "log.pem").exists():
+        path = self.folder / "keys" / "log.pem"
+        # An auditor may read the ledger and not the folder of the keys.
+        if os.access(path.parent, os.X_OK) and path.exists():
             signer = NoteSigner(self.verifier.name, self._key("log").private)
         return Ledger(self.database, self.verifier, signer=signer)
 
@@ -106,13 +128,14 @@ class Home:
         """Append statements, signed by the recorder, and records, under one checkpoint.
 
         Returns:
-            The log index of the first.
+            The log index of the first; -1 where there were none.
         """
         bodies = [
             entry if isinstance(entry, bytes) else entry.sign(self.recorder).to_bytes()
             for entry in entries
         ]
-        return self.ledger.append(bodies, payloads)[0]
+        appended = self.ledger.append(bodies, payloads)
+        return appended[0] if appended else -1
 
     def trust_root(self) -> TrustRoot:
         """Return the keys in force now, as the newest trust-root statement lists them."""
@@ -138,8 +161,14 @@ class Home:
             The new key, which is kept in ``keys/`` too.
 
         Raises:
+            ConfigurationError: There is no such role, or the name cannot be a person's.
             KeyFileError: The person has a key of that role already.
         """
+        if role not in PERSONAL_ROLES:
+            raise ConfigurationError(
+                f"The role {role!r} is not one that a person is enrolled in.",
+                hint=f"There are {' and '.join(PERSONAL_ROLES)}.",
+            )
         root = self.trust_root()
         for known in root.keys.values():
             if known.identity == identity and role in known.roles:
@@ -256,6 +285,6 @@ def open_home(folder: Path) -> Home:
     """
     with _homes_lock:
         home = _homes.get(folder)
-        if home is None or not home.database.exists():
+        if home is None or home.moved():
             home = _homes[folder] = Home(folder)
         return home

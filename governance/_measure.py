@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from affidavit import explain as measurements
 from affidavit._context import acting, current_run, present
-from affidavit._data import column_names
+from affidavit._frame_columns import column_names
 from affidavit._home import Home
-from affidavit._recording import record
+from affidavit._recording import keep_artifact, record
 from affidavit._run import resource_of
-from affidavit.errors import FairnessError, MissingDependencyError
+from affidavit._settings import Settings
+from affidavit.errors import FairnessError, FingerprintError, MissingDependencyError
 from affidavit.explain import Explanation, FairnessResult, measure_fairness
 from affidavit.lineage import (
     EVALUATION_FIELD,
@@ -22,9 +25,12 @@ from affidavit.lineage import (
     Fingerprint,
     Resource,
     Statement,
+    dump_json,
     fingerprint,
     timestamp,
 )
+
+_LARGEST_FAIRNESS = 24 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ def evaluate(
         model: A fitted model with ``predict``; ``predict_proba`` is used where it has it.
         X: Features, shape (n_samples, n_features), as the model takes them.
         y: Labels, shape (n_samples,).
-        sensitive: Names of columns of ``X``, or a frame of sensitive features, a row a sample.
+        sensitive: Names of columns of ``X``; or the features themselves, a row a sample, as a
+            frame, a named series or a mapping from name to column.
         positive: The label that counts as the positive outcome; the last class by default.
         seed: Seeds the resampling of the intervals.
 
@@ -73,7 +80,7 @@ def evaluate(
     metrics = _metrics(y, predicted, scores, chosen, getattr(model, "classes_", None))
     fairness = None
     names: list[str] = []
-    if not isinstance(sensitive, Sequence) or len(sensitive) > 0:
+    if not isinstance(sensitive, Sequence | Mapping) or len(sensitive) > 0:
         if chosen is None:
             raise FairnessError(
                 "Fairness is measured for binary classifiers.",
@@ -101,7 +108,7 @@ def evaluate(
             "positive": str(chosen) if chosen is not None else "",
             "metrics": metrics,
             "sensitive": names,
-            "fairness": fairness.to_dict() if fairness is not None else None,
+            "fairness": _fairness_record(home, settings, name, fairness),
         },
     }
     statement = Statement(_subjects(home, name, model), TEST_RESULT, predicate)
@@ -138,8 +145,8 @@ def explain_model(
     base = background if background is not None else X
     result = measurements.explain_model(model, X, background=base, seed=seed)
     data = resource_of(home, X, f"{name} explained data")
-    values = _keep(home, f"{name} explanation values", result.to_arrow())
-    kept = _keep(home, f"{name} background", _arrow(base, limit=1000))
+    values = _keep(home, settings, f"{name} explanation values", result.to_arrow())
+    kept = _keep(home, settings, f"{name} background", _arrow(base, limit=1000))
     predicate = {
         "name": name,
         "actor": acting(settings),
@@ -165,12 +172,27 @@ def explain_model(
 def _subjects(home: Home, name: str, model: Any) -> tuple[Resource, ...]:
     from affidavit._read import Reader
 
-    state = fingerprint(model).digest
+    try:
+        state = fingerprint(model).digest
+    except FingerprintError:
+        # Without a canonical state the model is known by its file alone.
+        return (Resource(f"{name}.pickle", _pickled(model)),)
     found = Reader(home).model_of_state(str(state))
     named = Resource(name, state.value, state.recipe)
     if found is None:
         return (named,)
     return (Resource(found[1], found[0].removeprefix("sha256:")), named)
+
+
+def _pickled(model: Any) -> str:
+    try:
+        return hashlib.sha256(pickle.dumps(model, protocol=5)).hexdigest()
+    except Exception as error:
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise FingerprintError(
+            f"A {kind} can neither be pickled nor digested, so no evidence can name it: {error}.",
+            hint="Measure a model that can be saved.",
+        ) from error
 
 
 def _predict(model: Any, X: Any, positive: Any) -> tuple[Any, Any, Any]:  # noqa: N803
@@ -188,17 +210,35 @@ def _predict(model: Any, X: Any, positive: Any) -> tuple[Any, Any, Any]:  # noqa
         )
     scores = None
     if hasattr(model, "predict_proba"):
-        scores = model.predict_proba(X)[:, matches[0]]
+        scores = _array(model.predict_proba(X))[:, matches[0]]
     return predicted, scores, chosen
+
+
+def _check_labels(truth: Any, predicted: Any, classes: Any) -> None:
+    if truth.ndim != 1 or len(truth) != len(predicted):
+        raise FairnessError(
+            f"Expected {len(predicted)} labels in one column, as there are predictions, found "
+            f"the shape {truth.shape}."
+        )
+    labels = truth.tolist()
+    missing = sum(label is None or label != label for label in labels)  # noqa: PLR0124  # NaN
+    if missing:
+        raise FairnessError(
+            f"{missing} of {len(labels)} labels are missing.", hint="Drop those rows first."
+        )
+    if classes is not None and len(classes) and not set(labels) & set(_array(classes).tolist()):
+        raise FairnessError(
+            f"No label, such as {labels[0]!r}, is among the model's classes {list(classes)}.",
+            hint="Give the labels in the form that the model was trained with.",
+        )
 
 
 def _metrics(y: Any, predicted: Any, scores: Any, positive: Any, classes: Any) -> dict[str, float]:
     from sklearn import metrics as sk
 
     truth = _array(y)
-    if len(truth) != len(predicted):
-        raise FairnessError(f"There are {len(truth)} labels for {len(predicted)} predictions.")
-    if classes is None:
+    _check_labels(truth, predicted, classes)
+    if classes is None and positive is None:
         return {
             "r2": float(sk.r2_score(truth, predicted)),
             "mean_absolute_error": float(sk.mean_absolute_error(truth, predicted)),
@@ -223,10 +263,20 @@ def _metrics(y: Any, predicted: Any, scores: Any, positive: Any, classes: Any) -
 
 
 def _groups(X: Any, sensitive: Any) -> dict[str, Any]:  # noqa: N803
+    if isinstance(sensitive, Mapping):
+        return {str(name): column for name, column in sensitive.items()}
     if column_names(sensitive) is not None:
         return {name: sensitive[name] for name in column_names(sensitive) or ()}
     if isinstance(sensitive, str):
         sensitive = [sensitive]
+    if not isinstance(sensitive, Sequence):
+        name = getattr(sensitive, "name", None)
+        if not isinstance(name, str) or not name:
+            raise FairnessError(
+                f"Expected sensitive features as names, a frame or a named series, found a "
+                f"{type(sensitive).__name__}."
+            )
+        return {name: sensitive}
     known = column_names(X)
     missing = [name for name in sensitive if known is None or name not in known]
     if missing:
@@ -237,14 +287,40 @@ def _groups(X: Any, sensitive: Any) -> dict[str, Any]:  # noqa: N803
     return {name: X[name] for name in sensitive}
 
 
-def _keep(home: Home, name: str, table: Any) -> Resource:
+def _fairness_record(
+    home: Home, settings: Settings, name: str, fairness: FairnessResult | None
+) -> dict[str, Any] | None:
+    """Return what the statement says of fairness; what is too large for it stands beside the log.
+
+    The single features then stay in the statement, and ``artifact`` names the whole.
+    """
+    if fairness is None:
+        return None
+    whole = fairness.to_dict()
+    content = dump_json(whole)
+    if len(content) <= _LARGEST_FAIRNESS:
+        return whole
+    single = FairnessResult.from_counts(
+        [item for item in fairness.counts if len(item.feature) == 1], **whole["parameters"]
+    ).to_dict()
+    if len(dump_json(single)) > _LARGEST_FAIRNESS:
+        raise FairnessError(
+            f"The sensitive features have {len(single['counts'])} groups, more than one statement "
+            "can hold.",
+            hint="Measure fewer features at a time, or put their values into bands.",
+        )
+    kept = keep_artifact(home, settings, f"fairness of {name}", content)
+    return {**single, "artifact": f"sha256:{kept}"}
+
+
+def _keep(home: Home, settings: Settings, name: str, table: Any) -> Resource:
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
     pq.write_table(table, sink)
     content = sink.getvalue()
     note = {"rows": table.num_rows, "format": "parquet"}
-    return Resource(name, home.artifacts.put(content), "file-bytes-v1", note)
+    return Resource(name, keep_artifact(home, settings, name, content), "file-bytes-v1", note)
 
 
 def _arrow(frame: Any, *, limit: int) -> Any:

@@ -14,14 +14,15 @@ from affidavit._context import present
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._policy import Question, enforce
+from affidavit._recording import keep_artifact
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, NotFoundError, VerificationError
-from affidavit.lineage import Resource, fingerprint
+from affidavit.lineage import RUN_FIELD, VERDICT_FIELD, Resource, fingerprint
 
 MODEL_RECIPE = "file-bytes-v1"
 
 
-def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
+def keep_model(home: Home, settings: Settings, model: Any, name: str) -> tuple[Resource, ...]:
     """Keep a fitted model and return it as subjects: its file, and the state of the estimator.
 
     A model that cannot be pickled is recorded by its state alone, with a warning: the work that
@@ -29,6 +30,7 @@ def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
 
     Raises:
         FingerprintError: It can neither be pickled nor digested.
+        LedgerUnavailableError: It cannot be kept, and ``on_error`` is ``block``.
     """
     found: list[Resource] = []
     problem: Exception | None = None
@@ -38,7 +40,7 @@ def keep_model(home: Home, model: Any, name: str) -> tuple[Resource, ...]:
     except Exception as error:  # noqa: BLE001  # a class may raise anything from its own pickling
         problem = error
     else:
-        digest = home.artifacts.put(content)
+        digest = keep_artifact(home, settings, f"model file of {name}", content)
         note = {"class": kind, "bytes": len(content)}
         found.append(Resource(f"{name}.pickle", digest, MODEL_RECIPE, note))
     try:
@@ -92,9 +94,12 @@ def load_resolved(home: Home, settings: Settings, found: ModelReference, purpose
     from affidavit._evidence import verified_statement
 
     statement = verified_statement(home, found.entry)
-    if found.digest not in {subject.digest for subject in statement.subjects}:
+    made = {(subject.name, subject.digest) for subject in statement.subjects}
+    ours = statement.predicate.get(RUN_FIELD, {})
+    complete = statement.kind == "run" and ours.get("status") == "completed"
+    if not complete or (f"{found.name}.pickle", found.digest) not in made:
         raise VerificationError(
-            f"The run at entry {found.entry} did not make {found.digest}.",
+            f"The run at entry {found.entry} did not make {found.digest} as {found.name!r}.",
             hint="Run `affidavit verify`: the index may have been edited.",
             index=found.entry,
         )
@@ -125,7 +130,13 @@ def verdict_evidence(home: Home, found: ModelReference) -> dict[str, Any]:
         return {}
     statement = verified_statement(home, found.verdict)
     passed = statement.predicate.get("verificationResult") == "PASSED"
-    if not passed or found.digest not in {subject.digest for subject in statement.subjects}:
+    named = statement.predicate.get(VERDICT_FIELD, {}).get("name") == found.name
+    if (
+        statement.kind != "verdict"
+        or not passed
+        or not named
+        or found.digest not in {subject.digest for subject in statement.subjects}
+    ):
         raise VerificationError(
             f"The verdict at entry {found.verdict} does not promote {found.digest}.",
             hint="Run `affidavit verify`: the index may have been edited.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,12 +19,12 @@ def input_rows(value: Any) -> list[dict[str, Any]]:
     if hasattr(value, "model_dump"):
         value = value.model_dump()
     if isinstance(value, Mapping):
-        return [{str(name): json_safe(item) for name, item in value.items()}]
-    if isinstance(value, list | tuple) and value and all(isinstance(i, Mapping) for i in value):
+        return [{_encodable(str(name)): json_safe(item) for name, item in value.items()}]
+    if isinstance(value, list | tuple) and value and all(map(_is_row, value)):
         return [row for item in value for row in input_rows(item)]
     rows = _frame_rows(value)
     if rows is not None:
-        return [{str(name): json_safe(item) for name, item in row.items()} for row in rows]
+        return [{_encodable(str(k)): json_safe(v) for k, v in row.items()} for row in rows]
     if hasattr(value, "ndim") and hasattr(value, "tolist") and value.ndim in (1, 2):
         matrix = value.tolist() if value.ndim == 2 else [value.tolist()]
         return [{f"x{n}": json_safe(item) for n, item in enumerate(row)} for row in matrix]
@@ -32,29 +33,31 @@ def input_rows(value: Any) -> list[dict[str, Any]]:
 
 def output_rows(value: Any, count: int) -> list[Any]:
     """Return the output of each of some input rows; the whole output for each if not one each."""
-    if count == 1:
-        plain = json_safe(value)
-        return [plain[0] if isinstance(plain, list) and len(plain) == 1 else plain]
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    elif hasattr(value, "to_list"):
-        value = value.to_list()
     rows = _frame_rows(value)
     if rows is not None:
         value = rows
+    elif hasattr(value, "tolist"):
+        value = value.tolist()
+    elif hasattr(value, "to_list"):
+        value = value.to_list()
+    if count == 1:
+        plain = json_safe(value)
+        return [plain[0] if isinstance(plain, list) and len(plain) == 1 else plain]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == count:
         return [json_safe(item) for item in value]
     return [json_safe(value)] * count
 
 
-def json_safe(value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
+def json_safe(value: Any) -> Any:  # noqa: C901, PLR0911  # one for each kind of value
     """Return a value as JSON can carry it; NaN becomes null, unknown objects their text."""
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        return _encodable(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): json_safe(item) for key, item in value.items()}
+        return {_encodable(str(key)): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_safe(item) for item in value]
     if hasattr(value, "tolist") and not isinstance(value, type):
@@ -65,8 +68,19 @@ def json_safe(value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
         return str(value)
     if hasattr(value, "model_dump"):
         return json_safe(value.model_dump())
+    if isinstance(value, enum.Enum):
+        return json_safe(value.value)
     text = str(value)
-    return None if text in {"<NA>", "NaT"} else text
+    return None if text in {"<NA>", "NaT"} else _encodable(text)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "model_dump")
+
+
+def _encodable(text: str) -> str:
+    """Return text with half surrogate pairs, which no UTF-8 can carry, as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _frame_rows(value: Any) -> list[dict[str, Any]] | None:

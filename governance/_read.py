@@ -100,15 +100,47 @@ class Reader:
         return None if found is None else int(found)
 
     def statements(
-        self, *, kind: str = "", name: str = "", limit: int = 100, offset: int = 0
+        self,
+        *,
+        kind: str = "",
+        name: str = "",
+        outcome: str = "",
+        limit: int = 100,
+        offset: int = 0,
     ) -> list[Row]:
         """Return index rows of statements, newest first."""
         query = select(STATEMENT).order_by(STATEMENT.c.entry.desc()).limit(limit).offset(offset)
-        if kind:
-            query = query.where(STATEMENT.c.kind == kind)
-        if name:
-            query = query.where(STATEMENT.c.name == name)
+        return self._rows(_only(query, kind=kind, name=name, outcome=outcome))
+
+    def count_statements(self, *, kind: str = "", name: str = "", outcome: str = "") -> int:
+        """Return how many statements of a kind, name and outcome there are."""
+        query = select(func.count()).select_from(STATEMENT)
+        return int(self._scalar(_only(query, kind=kind, name=name, outcome=outcome)) or 0)
+
+    def count_predictions(self, model: str) -> int:
+        """Return how many predictions a system has served."""
+        query = select(func.count()).select_from(PREDICTION).where(PREDICTION.c.model == model)
+        return int(self._scalar(query) or 0)
+
+    def makers(self, digest: str) -> list[Row]:
+        """Return index rows of the runs and reads that an artifact came out of, in log order."""
+        query = (
+            select(STATEMENT)
+            .join(ARTIFACT, ARTIFACT.c.entry == STATEMENT.c.entry)
+            .where(
+                ARTIFACT.c.digest == digest,
+                ARTIFACT.c.role == "subject",
+                STATEMENT.c.kind.in_(("run", "dataset")),
+            )
+            .distinct()
+            .order_by(STATEMENT.c.entry)
+        )
         return self._rows(query)
+
+    def parts(self, entry: int, role: str) -> list[Row]:
+        """Return the artifacts that play a part in a statement, such as ``input``, in its order."""
+        query = select(ARTIFACT).where(ARTIFACT.c.entry == entry, ARTIFACT.c.role == role)
+        return self._rows(query.order_by(ARTIFACT.c.ordinal))
 
     def evidence(self, digest: str, kind: str) -> list[int]:
         """Return the log indexes of the statements of a kind about an artifact, newest first."""
@@ -127,17 +159,17 @@ class Reader:
 
     # -- names and artifacts ----------------------------------------------------------------
 
-    def dataset_name(self, digest: str) -> str:
-        """Return the name under which a dataset with that content was last read; empty if never."""
+    def made_as(self, digest: str) -> str:
+        """Return the name under which a read or a run last made some content; empty if none did."""
         query = (
-            select(STATEMENT.c.name)
-            .join(ARTIFACT, ARTIFACT.c.entry == STATEMENT.c.entry)
+            select(ARTIFACT.c.name)
+            .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
             .where(
                 ARTIFACT.c.digest == digest,
                 ARTIFACT.c.role == "subject",
-                STATEMENT.c.kind == "dataset",
+                STATEMENT.c.kind.in_(("dataset", "run")),
             )
-            .order_by(STATEMENT.c.entry.desc())
+            .order_by(ARTIFACT.c.entry.desc())
             .limit(1)
         )
         return str(self._scalar(query) or "")
@@ -355,3 +387,10 @@ class Reader:
     def _scalar(self, query: Select[Any]) -> Any:
         with self._home.ledger.store.reading() as connection:
             return connection.execute(query).scalar()
+
+
+def _only(query: Select[Any], *, kind: str, name: str, outcome: str) -> Select[Any]:
+    for column, wanted in (("kind", kind), ("name", name), ("outcome", outcome)):
+        if wanted:
+            query = query.where(STATEMENT.c[column] == wanted)
+    return query

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from affidavit._home import Home
 from affidavit._settings import Settings
-from affidavit.errors import LedgerError
+from affidavit.errors import (
+    AffidavitError,
+    LedgerError,
+    LedgerUnavailableError,
+    SubjectKeyConflictError,
+)
 from affidavit.lineage import GAP, Resource, SealedPayload, Statement, dump_json, timestamp
 
-_gaps: deque[dict[str, Any]] = deque(maxlen=10_000)
+_MOST_GAPS = 1000
+_gaps: dict[Path, tuple[Home, deque[dict[str, Any]]]] = {}
 _gaps_lock = threading.Lock()
 
 
@@ -28,6 +36,7 @@ def record(
     what: str,
     *entries: Statement | bytes,
     payloads: Sequence[SealedPayload] = (),
+    happened: bool = False,
 ) -> None:
     """Append entries, and with them an entry for each gap that is waiting.
 
@@ -37,31 +46,87 @@ def record(
         what: What the entries are about, for the gap's entry.
         entries: Statements to sign and records.
         payloads: Personal data that goes beside them.
+        happened: There is nothing left to block, as after a call that failed: a failure becomes a
+            gap whatever the settings say.
 
     Raises:
         LedgerError: They could not be written, and ``on_error`` is ``block``.
     """
-    with _gaps_lock:
-        waiting = list(_gaps)
-        _gaps.clear()
+    waiting = _take(home)
     try:
         home.record(*(_gap_statement(gap) for gap in waiting), *entries, payloads=payloads)
     except LedgerError as error:
-        with _gaps_lock:
-            _gaps.extendleft(reversed(waiting))
+        _keep(home, *waiting)
+        if isinstance(error, SubjectKeyConflictError):
+            raise  # nothing is wrong: the caller seals again
+        if settings.on_error == "block" and not happened:
+            raise
+        note_gap(home, settings, what, error, entries=len(entries))
+
+
+def note_gap(
+    home: Home, settings: Settings, what: str, error: AffidavitError, *, entries: int = 1
+) -> None:
+    """Warn that something is not recorded, and keep the gap until it can be."""
+    gap = {
+        "name": what,
+        "actor": settings.actor,
+        "time": timestamp(),
+        "outcome": "unrecorded",
+        "reason": error.message,
+        "entries": entries,
+    }
+    _keep(home, gap)
+    warnings.warn(f"Not recorded: {what}. {error}", EvidenceGapWarning, stacklevel=4)
+
+
+def keep_artifact(home: Home, settings: Settings, what: str, content: bytes) -> str:
+    """Keep some bytes beside the ledger and return their SHA-256 in hex.
+
+    Raises:
+        LedgerUnavailableError: They cannot be written, and ``on_error`` is ``block``.
+    """
+    try:
+        return home.artifacts.put(content)
+    except LedgerUnavailableError as error:
         if settings.on_error == "block":
             raise
-        gap = {
-            "name": what,
-            "actor": settings.actor,
-            "time": timestamp(),
-            "outcome": "unrecorded",
-            "reason": error.message,
-            "entries": len(entries),
-        }
-        with _gaps_lock:
-            _gaps.append(gap)
-        warnings.warn(f"Not recorded: {what}. {error}", EvidenceGapWarning, stacklevel=3)
+        note_gap(home, settings, what, error, entries=0)
+        return hashlib.sha256(content).hexdigest()
+
+
+def _take(home: Home) -> list[dict[str, Any]]:
+    with _gaps_lock:
+        found = _gaps.pop(home.folder, None)
+    return list(found[1]) if found else []
+
+
+def _keep(home: Home, *gaps: dict[str, Any]) -> None:
+    if not gaps:
+        return
+    with _gaps_lock:
+        _, waiting = _gaps.setdefault(home.folder, (home, deque()))
+        waiting.extend(gaps)
+        while len(waiting) > _MOST_GAPS:
+            # Two gaps become one, which says how many entries are missing: none is forgotten.
+            first, second = waiting.popleft(), waiting.popleft()
+            count = int(first["entries"]) + int(second["entries"])
+            name = "several calls"
+            waiting.appendleft({**first, "name": name, "until": second["time"], "entries": count})
+
+
+@atexit.register
+def _last_attempt() -> None:
+    for home, _ in list(_gaps.values()):
+        waiting = _take(home)
+        try:
+            home.record(*(_gap_statement(gap) for gap in waiting))
+        except LedgerError as error:
+            warnings.warn(
+                f"{len(waiting)} gap(s) in the evidence stay unrecorded: {error}",
+                EvidenceGapWarning,
+                stacklevel=1,
+            )
 
 
 def _gap_statement(gap: dict[str, Any]) -> Statement:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 from affidavit._context import acting, current_run, present
 from affidavit._home import Home
 from affidavit._models import keep_model
+from affidavit._parameters import is_plain, recorded_value
 from affidavit._recording import record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, FingerprintError
+from affidavit.errors import AffidavitError, ConfigurationError, FingerprintError
 from affidavit.lineage import (
     MAX_ENTRY,
     PROVENANCE,
@@ -36,8 +36,6 @@ from affidavit.lineage import (
 )
 
 BUILD_TYPES = {"train": "urn:affidavit:training:v1", "run": "urn:affidavit:run:v1"}
-_SECRET = re.compile(r"passw|secret|token|api_?key|credential|private", re.IGNORECASE)
-_LONGEST = 500
 
 
 class Run:
@@ -109,7 +107,7 @@ class Run:
             name: What it is called.
         """
         if hasattr(thing, "predict") and not isinstance(thing, str | bytes | os.PathLike):
-            kept = keep_model(self.home, thing, name or self.name)
+            kept = keep_model(self.home, self._settings, thing, name or self.name)
             self._outputs.extend(kept)
             return kept[0]
         resource = resource_of(self.home, thing, name, known=False)
@@ -128,8 +126,8 @@ class Run:
         self._metrics[name] = number
 
     def parameter(self, name: str, value: Any) -> None:
-        """Record a parameter; values of names that look like secrets are not recorded."""
-        self._parameters[name] = "(not recorded)" if _SECRET.search(name) else _plain(value)
+        """Record a parameter; what looks like a secret by its name or form is not recorded."""
+        self._parameters[name] = recorded_value(name, value)
 
     def end(self, error: BaseException | None = None) -> None:
         """Write the run's provenance.
@@ -183,23 +181,30 @@ class Run:
             # An environment of very many packages stands beside the log, under its digest.
             kept = self.home.artifacts.put(dump_json(definition["internalParameters"]))
             definition["internalParameters"] = {"artifact": f"sha256:{kept}"}
-        record(self.home, self._settings, f"run {self.name} {self.id}", statement)
+        what = f"run {self.name} {self.id}"
+        record(self.home, self._settings, what, statement, happened=error is not None)
 
 
 @contextlib.contextmanager
 def _running(name: str, purpose: str) -> Iterator[Run]:
     settings, home = present()
     work = Run(home, settings, name, purpose=purpose)
-    token = current_run.set(work)
+    before = current_run.get()
+    current_run.set(work)
     try:
         yield work
     except BaseException as error:
-        work.end(error)
+        # The user's exception goes on whatever becomes of its record.
+        try:
+            work.end(error)
+        except AffidavitError as trouble:
+            error.add_note(f"This failure could not be recorded: {trouble}")
         raise
     else:
         work.end()
     finally:
-        current_run.reset(token)
+        # Not by token: an asynchronous generator may end in another context than it began in.
+        current_run.set(before)
 
 
 def run(name: str, *, purpose: str = "") -> AbstractContextManager[Run]:
@@ -243,7 +248,7 @@ def resource_of(home: Home, thing: Any, name: str = "", *, known: bool = True) -
     found = fingerprint(thing)
     digest = found.digest
     if known:
-        name = Reader(home).dataset_name(str(digest)) or name
+        name = Reader(home).made_as(str(digest)) or name
     if not name and isinstance(thing, os.PathLike):
         name = Path(thing).name
     detail = {key: value for key, value in found.detail.items() if _small(value)}
@@ -252,7 +257,7 @@ def resource_of(home: Home, thing: Any, name: str = "", *, known: bool = True) -
 
 def take_argument(work: Run, name: str, value: Any) -> None:
     """Record a function's argument: a plain value as a parameter, anything else as an input."""
-    if _is_plain(value):
+    if is_plain(value):
         work.parameter(name, value)
         return
     try:
@@ -261,35 +266,6 @@ def take_argument(work: Run, name: str, value: Any) -> None:
         if hasattr(value, "columns") or hasattr(value, "dtype"):
             raise
         work.parameter(name, value)
-
-
-def _is_plain(value: Any, depth: int = 3) -> bool:
-    if value is None or isinstance(value, bool | int | float | str):
-        return True
-    if depth and isinstance(value, list | tuple):
-        return len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
-    if depth and isinstance(value, Mapping):
-        return len(value) <= 100 and all(
-            isinstance(key, str) and _is_plain(item, depth - 1) for key, item in value.items()
-        )
-    return False
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Mapping) and _is_plain(value):
-        return {
-            str(key): "(not recorded)" if _SECRET.search(str(key)) else _plain(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple) and _is_plain(value):
-        return [_plain(item) for item in value]
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
 def _small(value: Any) -> bool:

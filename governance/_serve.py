@@ -6,23 +6,26 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
-from affidavit._context import acting, present, served
+from affidavit._context import acting, note_served, prediction_ids, present
+from affidavit._frame_columns import column_names
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
 from affidavit._payload_rows import input_rows, json_safe, output_rows
-from affidavit._policy import Question, Ruling, enforce
-from affidavit._recording import record
+from affidavit._policy import Question, Ruling, enforce, unmet
+from affidavit._recording import note_gap, record
 from affidavit._settings import Settings
-from affidavit.errors import SubjectKeyConflictError
+from affidavit.errors import LedgerError, ObligationError, SubjectKeyConflictError
 from affidavit.lineage import SealedPayload, new_id, record_bytes, timestamp
-from affidavit.policies import apply_to_record
+from affidavit.policies import Obligation, apply_obligations, apply_to_record
+
+__all__ = ["RESOLVED_SECONDS", "prediction_ids", "serve"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,11 +69,6 @@ def serve(
     return decorate
 
 
-def prediction_ids() -> list[str]:
-    """Return the ids of the predictions served in this context, newest last."""
-    return list(served.get() or ())
-
-
 class _ServeGuard:
     """One served call."""
 
@@ -102,11 +100,17 @@ class _ServeGuard:
         self._ruling = enforce(self._home, self._settings, question)
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
         given = bound.arguments[names[0]] if names else {}
-        obligations = self._ruling.decision.obligations
-        if obligations and isinstance(given, Mapping):
-            given, _ = apply_to_record(given, obligations, keys=NamedKeys(self._home))
-            bound.arguments[names[0]] = given
+        if self._ruling.decision.obligations:
+            given = self._govern(question, given)
+            if names:
+                bound.arguments[names[0]] = given
         self._rows = input_rows(given)
+
+    def _govern(self, question: Question, given: Any) -> Any:
+        try:
+            return _met(given, self._ruling.decision.obligations, NamedKeys(self._home))
+        except ObligationError as error:
+            raise unmet(question, self._ruling, error, acting(self._settings)) from error
 
     def active(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -129,6 +133,8 @@ class _ServeGuard:
         self._record("failed", [None] * len(self._rows), error=name)
 
     def _record(self, outcome: str, outputs: list[Any], **more: str) -> None:
+        if not self._rows:
+            return
         identifiers = [new_id() for _ in self._rows]
         fields = {
             "time": timestamp(),
@@ -143,22 +149,31 @@ class _ServeGuard:
         }
         what = f"{len(identifiers)} prediction(s) of {self._model.name}"
         for attempt in range(_ATTEMPTS):
-            sealed = self._seal_all(identifiers, outputs)
+            try:
+                sealed = self._seal_all(identifiers, outputs)
+            except LedgerError as error:
+                if self._settings.on_error == "block" and outcome == "served":
+                    raise
+                note_gap(self._home, self._settings, what, error, entries=len(identifiers))
+                return
             bodies = [
                 record_bytes("prediction", {**fields, "id": payload.id, "fields": digests})
                 for payload, digests in sealed
             ]
             try:
-                record(self._home, self._settings, what, *bodies, payloads=[p for p, _ in sealed])
+                record(
+                    self._home,
+                    self._settings,
+                    what,
+                    *bodies,
+                    payloads=[payload for payload, _ in sealed],
+                    happened=outcome != "served",
+                )
                 break
             except SubjectKeyConflictError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-        seen = served.get()
-        if seen is None:
-            served.set(identifiers)
-        else:
-            seen.extend(identifiers)
+        note_served(identifiers)
 
     def _seal_all(
         self, identifiers: list[str], outputs: list[Any]
@@ -187,6 +202,23 @@ class _ServeGuard:
             return str(self._subject(row))
         value = row.get(self._subject) if self._subject else None
         return "" if value is None else str(value)
+
+
+def _met(given: Any, obligations: Sequence[Obligation], keys: Mapping[str, bytes]) -> Any:
+    """Return what a function is given in place of its features, with the obligations met."""
+    if isinstance(given, Mapping):
+        return apply_to_record(given, obligations, keys=keys)[0]
+    if isinstance(given, list) and all(isinstance(row, Mapping) for row in given):
+        return [apply_to_record(row, obligations, keys=keys)[0] for row in given]
+    if column_names(given) is not None:
+        return apply_obligations(given, obligations, keys=keys)[0]
+    kinds = {item.kind for item in obligations} - {"exclude_as_feature", "log_full"}
+    if not kinds:
+        return given
+    raise ObligationError(
+        f"The obligation {min(kinds)!r} cannot be met on a {type(given).__name__}.",
+        hint="Take the features as a mapping, a list of mappings or a data frame.",
+    )
 
 
 _Resolved = tuple[ModelReference, dict[str, Any]]

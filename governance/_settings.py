@@ -7,7 +7,9 @@ environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothin
 on_error = "block"             # what a failing ledger does to a call: block, or warn
 
 [policy]
-engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"
+engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
+                               # AFFIDAVIT_OPA_TOKEN
+bundle = "sha256:…"            # with "opa": the digest of the only bundle that may decide
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
@@ -31,16 +33,16 @@ import functools
 import getpass
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from affidavit.errors import ConfigurationError
+from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {"home", "environment", "on_error"},
-    "policy": {"engine", "url", "data", "mode"},
+    "policy": {"engine", "url", "bundle", "data", "mode"},
     "people": None,
     "datasets": None,
     "systems": None,
@@ -61,6 +63,7 @@ class Settings:
         on_error: What happens to a call whose record cannot be written.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
+        opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.
         datasets: Declared datasets: for each its ``columns`` with their tags.
@@ -75,6 +78,7 @@ class Settings:
     on_error: Literal["block", "warn"] = "block"
     engine: Literal["embedded", "opa"] = "embedded"
     opa_url: str = ""
+    opa_bundle: str = ""
     policy_data: Mapping[str, Any] = field(default_factory=dict)
     mode: Literal["enforce", "observe"] = "enforce"
     datasets: Mapping[str, Any] = field(default_factory=dict)
@@ -82,9 +86,7 @@ class Settings:
 
     def roles_of(self, person: str) -> list[str]:
         """Return a person's roles; none leaves the policy its default role."""
-        if self.people is None:
-            return list(self.claimed_roles)
-        return [str(role) for role in self.people.get(person, [])]
+        return list(self.claimed_roles if self.people is None else self.people.get(person, ()))
 
     def column_tags(self, dataset: str) -> dict[str, list[str]]:
         """Return the declared tags of a dataset's columns."""
@@ -93,36 +95,82 @@ class Settings:
 
 
 def load_settings() -> Settings:
-    """Return the settings in force now.
+    """Return the settings in force now; the same object while nothing that they come from changes.
 
     Raises:
         ConfigurationError: The file is malformed, or a value is not one of those permitted.
     """
-    path = Path(os.environ.get("AFFIDAVIT_CONFIG") or "affidavit.toml")
+    named = os.environ.get("AFFIDAVIT_CONFIG")
+    path = Path(named or "affidavit.toml").absolute()
+    stamp = _stamp(path)
+    if stamp is None and named:
+        raise ConfigurationError(
+            f"AFFIDAVIT_CONFIG names {path}, which is not there.",
+            hint="Name the file that holds the settings, or unset AFFIDAVIT_CONFIG.",
+        )
+    content = _read_toml(path, stamp) if stamp else {}
+    data = content.get("policy", {}).get("data")
+    data_path = path.parent / data if data else None
+    return _settings(
+        path=path,
+        stamp=stamp,
+        data_path=data_path,
+        data_stamp=_stamp(data_path) if data_path else None,
+        variables=tuple(os.environ.get(name, "") for name in _VARIABLES),
+        folder=Path.cwd(),
+    )
+
+
+_VARIABLES = (
+    "AFFIDAVIT_HOME",
+    "AFFIDAVIT_ENVIRONMENT",
+    "AFFIDAVIT_ACTOR",
+    "AFFIDAVIT_ROLES",
+)
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Return what shows a change of a file; None where there is none."""
     try:
-        stamp = path.stat().st_mtime_ns
+        seen = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
-        if os.environ.get("AFFIDAVIT_CONFIG"):
-            raise ConfigurationError(
-                f"AFFIDAVIT_CONFIG names {path}, which cannot be read: {error.strerror}."
-            ) from error
-        stamp = 0
-    content = _read_toml(path.resolve(), stamp) if stamp else {}
+        # Settings that cannot be seen may be the ones that forbid what is about to happen.
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+@functools.lru_cache(maxsize=8)
+def _settings(
+    *,
+    path: Path,
+    stamp: _Stamp | None,
+    data_path: Path | None,
+    data_stamp: _Stamp | None,
+    variables: tuple[str, ...],
+    folder: Path,
+) -> Settings:
+    content = _read_toml(path, stamp) if stamp else {}
     main, policy = content.get("affidavit", {}), content.get("policy", {})
-    home = os.environ.get("AFFIDAVIT_HOME") or main.get("home") or ".affidavit"
-    environment = os.environ.get("AFFIDAVIT_ENVIRONMENT") or main.get("environment")
+    home, environment, actor, roles = variables
     return Settings(
-        home=Path(home).expanduser().absolute(),
-        actor=os.environ.get("AFFIDAVIT_ACTOR") or _user(),
-        claimed_roles=tuple(filter(None, os.environ.get("AFFIDAVIT_ROLES", "").split(","))),
+        home=folder / Path(home or main.get("home") or ".affidavit").expanduser(),
+        actor=actor or _user(),
+        claimed_roles=tuple(filter(None, map(str.strip, roles.split(",")))),
         people=content.get("people"),
         environment=_one_of(
-            "environment", environment or "development", "development", "production"
+            "environment",
+            environment or main.get("environment", "development"),
+            "development",
+            "production",
         ),
         on_error=_one_of("on_error", main.get("on_error", "block"), "block", "warn"),
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
-        policy_data=_policy_data(path, policy.get("data")),
+        opa_bundle=str(policy.get("bundle", "")),
+        policy_data=_policy_data(data_path, data_stamp) if data_path else {},
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
         datasets=content.get("datasets", {}),
         systems=content.get("systems", {}),
@@ -130,7 +178,7 @@ def load_settings() -> Settings:
 
 
 @functools.lru_cache(maxsize=8)
-def _read_toml(path: Path, _stamp: int) -> dict[str, Any]:
+def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -141,6 +189,8 @@ def _read_toml(path: Path, _stamp: int) -> dict[str, Any]:
                 f"{path.name} has a section [{section}] that is unknown.",
                 hint=f"There are {', '.join(sorted(_SHAPE))}.",
             )
+        if not isinstance(keys, dict):
+            raise ConfigurationError(f"{path.name} has {section!r} as a value, not as a section.")
         known = _SHAPE[section]
         unknown = sorted(set(keys) - known) if known is not None else []
         if unknown:
@@ -148,20 +198,44 @@ def _read_toml(path: Path, _stamp: int) -> dict[str, Any]:
                 f"{path.name} has the unknown setting {unknown[0]!r} in [{section}].",
                 hint=f"There are {', '.join(sorted(known or ()))}.",
             )
+    for place, words in _word_lists(content):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ConfigurationError(
+                f"{path.name} has {place} = {words!r}, which is not a list of words.",
+                hint=f'Write {place} = ["…"].',
+            )
     return content
 
 
-def _policy_data(config: Path, name: str | None) -> Mapping[str, Any]:
-    if not name:
-        return {}
+def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give every place where a list of words stands, such as a person's roles."""
+    yield from (("people." + name, roles) for name, roles in content.get("people", {}).items())
+    for kind in ("datasets", "systems"):
+        for name, declared in content.get(kind, {}).items():
+            if not isinstance(declared, dict):
+                raise ConfigurationError(f"{kind}.{name} is {declared!r}, not a section.")
+    for name, dataset in content.get("datasets", {}).items():
+        columns = dataset.get("columns", {})
+        if not isinstance(columns, dict):
+            raise ConfigurationError(f"datasets.{name}.columns is {columns!r}, not a section.")
+        yield f"datasets.{name}.tags", dataset.get("tags", [])
+        yield from ((f"datasets.{name}.columns.{key}", tags) for key, tags in columns.items())
+
+
+def _policy_data(path: Path, stamp: _Stamp | None) -> Mapping[str, Any]:
     from affidavit.lineage import parse_json
 
-    path = config.resolve().parent / name
+    if stamp is None:
+        raise ConfigurationError(f"The policy data {path.name} is not there.")
     try:
         value = parse_json(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"The policy data {path.name} cannot be read: {error.strerror}."
+        ) from error
+    except EnvelopeError as error:
+        raise ConfigurationError(
+            f"The policy data {path.name} is not JSON: {error.message}"
         ) from error
     if not isinstance(value, dict):
         raise ConfigurationError(f"The policy data {path.name} is not a JSON object.")

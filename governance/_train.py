@@ -11,11 +11,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
 from affidavit._context import current_run, present
-from affidavit._data import column_names
 from affidavit._excluded import check_excluded
+from affidavit._frame_columns import column_names
 from affidavit._policy import Question, enforce
 from affidavit._run import Run, take_argument
-from affidavit.errors import FingerprintError, LedgerError, ObligationError
+from affidavit.errors import AffidavitError, ObligationError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +37,8 @@ def train(
 
     Returns:
         A decorator for a function, method, coroutine or generator. A model is whatever has
-        ``predict``, alone or in a tuple; of a generator it is what it returns, or yields last.
+        ``predict``, alone or in a tuple or dict, whose
+        numbers are metrics; of a generator it is what it returns, or yields last.
 
     Raises:
         PolicyDenied: (from the decorated function) the policy does not allow the training.
@@ -106,16 +107,19 @@ class _TrainGuard:
 
     def done(self, result: Any) -> Any:
         outcome = self._last if result is None else result
+        violated: ObligationError | None = None
         try:
-            things = outcome if isinstance(outcome, tuple) else (outcome,)
+            things = list(_things(outcome))
             violated = self._check_excluded(things)
-            for thing in () if violated else things:
-                self._take(thing)
+            for name, thing in () if violated else things:
+                self._take(name, thing)
             self._run.end(violated)
-        except (LedgerError, FingerprintError) as error:
+        except AffidavitError as error:
             # Hours of training are not thrown away because a disk is full.
-            error.result = outcome  # type: ignore[union-attr]  # an attribute for whoever catches it
+            error.result = outcome  # type: ignore[attr-defined]  # an attribute for whoever catches it
             error.add_note("What the training function returned is the `result` of this error.")
+            with contextlib.suppress(AffidavitError):
+                self._run.end(error)
             raise
         if violated is not None:
             raise violated
@@ -124,10 +128,10 @@ class _TrainGuard:
     def failed(self, error: BaseException) -> None:
         self._run.end(error)
 
-    def _check_excluded(self, things: tuple[Any, ...]) -> ObligationError | None:
+    def _check_excluded(self, things: list[tuple[str, Any]]) -> ObligationError | None:
         found = [
             item
-            for thing in things
+            for _, thing in things
             if hasattr(thing, "predict")
             for item in check_excluded(self._run.home, thing, self._frames)
         ]
@@ -141,12 +145,21 @@ class _TrainGuard:
             hint="Train without the column; it may stay in the frame for measuring fairness.",
         )
 
-    def _take(self, thing: Any) -> None:
+    def _take(self, name: str, thing: Any) -> None:
         if hasattr(thing, "predict"):
             self._run.produce(thing, self._name)
         elif isinstance(thing, os.PathLike):
             self._run.produce(thing)
-        elif isinstance(thing, dict):
-            for name, value in thing.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    self._run.metric(str(name), value)
+        elif name:
+            value = thing.item() if getattr(thing, "ndim", None) == 0 else thing
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._run.metric(name, value)
+
+
+def _things(outcome: Any) -> Iterator[tuple[str, Any]]:
+    """Give what a training function returned, piece by piece, the items of a dict by name."""
+    for thing in outcome if isinstance(outcome, tuple | list) else (outcome,):
+        if isinstance(thing, dict):
+            yield from ((str(name), value) for name, value in thing.items())
+        else:
+            yield "", thing

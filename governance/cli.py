@@ -306,7 +306,7 @@ def ui(
     from affidavit._context import present
 
     present()
-    raise typer.Exit(open_app(host, port, browser=browser))
+    open_app(host, port, browser=browser)
 
 
 @app.command()

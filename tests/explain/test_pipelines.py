@@ -187,7 +187,7 @@ def test_transformers_of_one_column_at_a_time_are_followed(step, expected):
         make_pipeline(StandardScaler(), PCA(1)),
         FeatureUnion([("a", StandardScaler()), ("b", PCA(1))]),
     ],
-    ids=str,
+    ids=lambda step: type(step).__name__,
 )
 def test_transformers_that_mix_columns_are_not_followed(step):
     step.fit(rng.normal(size=(30, 3)))

@@ -207,11 +207,13 @@ def test_show_of_something_unknown_says_what_to_give(cli, small_home):
 
 def test_lineage_joins_the_model_to_the_data_it_was_trained_on(cli, small_home):
     graph = json.loads(cli("lineage", "tumour", "--format", "json")[1])
-    names = {node["digest"]: node["name"] for node in graph["nodes"]}
-    assert names[graph["roots"][0]] == "tumour.pickle"
-    assert "scans" in {names[edge["source"]] for edge in graph["edges"]}
+    nodes = {node["key"]: node for node in graph["nodes"]}
+    assert nodes[graph["root"]]["name"] == "tumour.pickle"
+    (run,) = [e["source"] for e in graph["edges"] if e["target"] == graph["root"]]
+    assert nodes[run]["kind"] == "run"
+    assert {nodes[e["source"]]["name"] for e in graph["edges"] if e["target"] == run} == {"scans"}
     assert cli("lineage", "tumour", "--format", "dot")[1].startswith("digraph")
-    assert "made by" in cli("lineage", "tumour")[1]
+    assert "run tumour" in cli("lineage", "tumour")[1]
     assert cli("lineage", "tumour", "--format", "svg")[0] == 2
 
 

@@ -49,7 +49,7 @@ def test_a_second_payload_of_a_subject_is_sealed_under_the_same_key():
         {"wrapped_key": b""},
         {"wrapped_key": VAULT.seal("x", "y", {}, None)[0].wrapped_key},
     ],
-    ids=str,
+    ids=["id", "subject", "empty", "short", "zeros", "zero key", "no key", "another key"],
 )
 def test_a_payload_opens_only_under_its_own_id_subject_and_key(change):
     payload, _ = VAULT.seal("one", SUBJECT, FIELDS, None)

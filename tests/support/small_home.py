@@ -11,7 +11,7 @@ FEATURES = ["mean radius", "mean texture", "worst radius"]
 POLICY = {"promotion": {"models": {"tumour": {"require": {"fairness": False}}}}}
 
 
-def build(folder: Path, *, predictions: int = 5) -> None:
+def build(folder: Path, *, predictions: int = 5, config: Path | None = None) -> None:
     """Make the home at a folder with the real hooks; the system is called ``tumour``."""
     import numpy as np
     import pandas as pd
@@ -23,9 +23,10 @@ def build(folder: Path, *, predictions: int = 5) -> None:
     os.environ["AFFIDAVIT_HOME"] = str(folder)
     os.environ["AFFIDAVIT_ACTOR"] = "engineer@example.org"
     home, _ = aff.create_home(folder, actor="engineer@example.org")
-    config = folder / "affidavit.toml"
-    (folder / "policy.json").write_text(json.dumps(POLICY))
-    config.write_text('[policy]\ndata = "policy.json"\n')
+    if config is None:
+        config = folder / "affidavit.toml"
+        (folder / "policy.json").write_text(json.dumps(POLICY))
+        config.write_text('[policy]\ndata = "policy.json"\n')
     os.environ["AFFIDAVIT_CONFIG"] = str(config)
 
     @aff.data("scans", purpose="diagnosis", columns={"site": ["sensitive"]})

@@ -1,0 +1,46 @@
+"""The column names of a data frame of any library, and where tagged columns may hide."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from affidavit.errors import ObligationError
+
+
+def column_names(frame: Any) -> list[str] | None:
+    """Return the column names of a data frame of any library, or None where it is none."""
+    names = getattr(frame, "column_names", None)
+    if names is None:
+        names = getattr(frame, "columns", None)
+    if names is None or callable(names):
+        return None
+    return [str(name) for name in names]
+
+
+def check_tagged(frame: Any, names: list[str], tags: Mapping[str, list[str]]) -> None:
+    """Refuse a frame in which a tagged column is where the policy would not see it.
+
+    Raises:
+        ObligationError: It is in the index, or stands under a name that differs from the tagged one
+            only by case, white space or Unicode normal form.
+    """
+    tagged = {_folded(name): name for name, given in tags.items() if given}
+    for level in getattr(getattr(frame, "index", None), "names", None) or ():
+        if level is not None and _folded(str(level)) in tagged:
+            raise ObligationError(
+                f"The tagged column {level!r} is the frame's index, which no obligation reaches.",
+                hint="Return frame.reset_index().",
+            )
+    for name in names:
+        known = tagged.get(_folded(name))
+        if known is not None and name not in tags:
+            raise ObligationError(
+                f"The column {name!r} looks like {known!r}, which is tagged, and has no tags.",
+                hint="Rename the column, or tag this name too.",
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()

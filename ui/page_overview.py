@@ -1,0 +1,35 @@
+"""Overview: is the log intact, and what is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from affidavit._read_model_pages import read_overview
+from affidavit.ui import _frame
+from affidavit.ui._open_items import open_items
+
+if TYPE_CHECKING:
+    from affidavit import Home, Settings
+
+
+def render(settings: Settings, home: Home) -> None:
+    """Draw the page."""
+    integrity = _frame.verify(home)
+    if integrity.report is None:
+        return
+    overview = read_overview(home, settings)
+    st.header("Scope and date", anchor=False)
+    _frame.scope(integrity, overview.newest)
+    st.header("What is open", anchor=False)
+    _frame.show("open", items=open_items(overview))
+    st.header("Systems", anchor=False)
+    _frame.show("overview", page=overview)
+    st.header("What the log holds", anchor=False)
+    _frame.show("counts", counts=sorted(overview.counts.items()))
+    _frame.raw("Raw: verification report", integrity.report.to_dict())
+
+
+if __name__ == "__main__":
+    _frame.page("Overview", "Is the log intact, and what is open?", render)
