@@ -96,13 +96,14 @@ def _asked(home: Home, reader: Reader, key: str) -> Iterator[int]:
         return
     if name == key:
         yield from _all_named(reader, name)
-    graph = lineage_of(home, key)
-    yield from (node.entry for node in graph.nodes.values() if node.entry >= 0)
-    yield from (arrow.entry for arrow in graph.arrows)
-    for digest in graph.nodes:
-        yield from reader.evidence(digest, "dataset")[:1]
-    for digest in graph.roots:
-        yield from _about(reader, digest)
+    try:
+        root, graph = lineage_of(home, key)
+    except NotFoundError:
+        if name != key:
+            raise
+        return
+    yield from (node.entry for node in graph.nodes if node.entry >= 0)
+    yield from _about(reader, root)
 
 
 def _all_named(reader: Reader, name: str) -> Iterator[int]:

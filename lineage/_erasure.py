@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from affidavit.errors import (
     LedgerCorruptError,
@@ -28,7 +28,7 @@ from affidavit.lineage._predicates import HOLD
 from affidavit.lineage._records import parse_entry
 from affidavit.lineage._store import store_error
 from affidavit.lineage._tiles import extend_tiles
-from affidavit.lineage.tables import ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
+from affidavit.lineage.tables import ENTRY, PAYLOAD, SUBJECT_KEY
 
 WAIT_SECONDS = 30.0
 """How long the emptying of the write-ahead log waits for readers."""
@@ -201,7 +201,7 @@ def _append(ledger: Ledger, connection: Connection, body: bytes) -> int:
         raise LedgerError(f"An entry would not verify: {error.message}") from error
     tree = ledger._head(connection).copy()  # noqa: SLF001  # the other half of one transaction
     index = tree.size
-    insert_rows(connection, ENTRY, [{"entry": index, "body": body}])
+    connection.execute(insert(ENTRY), [{"entry": index, "body": body}])
     extend_tiles(connection, tree, [leaf_hash(body)])
     write_index(connection, rows_of(index, parsed))
     ledger._write_checkpoint(connection, tree)  # noqa: SLF001  # as above
