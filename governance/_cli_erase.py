@@ -28,7 +28,8 @@ def erase(
     from affidavit._erase import erase as destroy
 
     settings, home = present()
-    done = destroy(home, settings, subject, reason)
+    with progress("Erasing", quiet=as_json):
+        done = destroy(home, settings, subject, reason)
     if as_json:
         print_json({"ok": True, **done.to_dict()})
     else:

@@ -21,6 +21,7 @@ from affidavit._cli_show import register_show
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
 from affidavit.errors import (
     AffidavitError,
+    ConfigurationError,
     LedgerCorruptError,
     PolicyDenied,
     PolicyEngineError,
@@ -134,6 +135,10 @@ def verify(
     from affidavit.lineage import NoteVerifier
 
     if bundle is not None:
+        if checkpoint is not None:
+            raise ConfigurationError(
+                "A bundle brings its own checkpoint.", hint="Give either a bundle or --checkpoint."
+            )
         show_bundle(bundle, key, witness_key or [], quorum, as_json=as_json)
         return
     _, home = present()
@@ -327,8 +332,6 @@ def demo(
 
 
 def _read(path: Path) -> bytes:
-    from affidavit.errors import ConfigurationError
-
     try:
         return path.read_bytes()
     except OSError as error:

@@ -34,7 +34,7 @@ from affidavit.lineage._ledger import Ledger
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._payloads import check_disclosures
 from affidavit.lineage._predicates import BUNDLE
-from affidavit.lineage._proving import prove_entry
+from affidavit.lineage._proving import prove_entries
 from affidavit.lineage._records import Parsed, parse_entry
 from affidavit.lineage._statement import Resource, Statement
 from affidavit.lineage._stored_zip import read_zip, write_zip
@@ -149,9 +149,9 @@ def build_bundle(
         "log.pub": f"{ledger.verifier}\n".encode(),
         "checkpoint": note,
     }
-    for index in chosen:
-        members[f"entries/{index}.json"] = ledger.entry(index)
-        members[f"proofs/{index}.tlog-proof"] = prove_entry(ledger, index, note).to_bytes()
+    for proof in prove_entries(ledger, chosen, note):
+        members[f"entries/{proof.index}.json"] = ledger.entry(proof.index)
+        members[f"proofs/{proof.index}.tlog-proof"] = proof.to_bytes()
     for index, items in opened.items():
         members[f"disclosed/{index}.json"] = dump_json(list(items))
     if report is not None:

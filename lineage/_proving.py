@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 from affidavit.errors import ProofError
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._ledger import Ledger
-from affidavit.lineage._merkle import consistency_proof, inclusion_proof, verify_consistency
+from affidavit.lineage._merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 from affidavit.lineage._tiles import TileReader
 from affidavit.lineage._tlog_proof import TlogProof
 
@@ -24,21 +33,37 @@ def prove_entry(ledger: Ledger, index: int, checkpoint: bytes | None = None) -> 
             were logged.
         CheckpointError: The checkpoint is not one of this log.
     """
-    body = ledger.entry(index)
+    (proof,) = prove_entries(ledger, [index], checkpoint)
+    return proof
+
+
+def prove_entries(
+    ledger: Ledger, indexes: Sequence[int], checkpoint: bytes | None = None
+) -> list[TlogProof]:
+    """Return the proofs of several entries under one checkpoint; the same as one by one.
+
+    Raises:
+        NotFoundError: There is no such entry.
+        ProofError: The checkpoint does not cover an entry, or the stored bytes are not those that
+            were logged.
+        CheckpointError: The checkpoint is not one of this log.
+    """
+    bodies = [ledger.entry(index) for index in indexes]
     note = checkpoint or ledger.checkpoint()
     head = open_checkpoint(note, ledger.verifier)
     with ledger.store.reading() as connection:
-        path = inclusion_proof(index, head.size, TileReader(connection).subtree)
-    proof = TlogProof(index, tuple(path), note)
-    try:
-        proof.verify(body, ledger.verifier)
-    except ProofError as error:
-        raise ProofError(
-            f"Entry {index} is not the one that was logged: {error.message}",
-            hint="Run `affidavit verify` to see what is damaged.",
-            index=index,
-        ) from error
-    return proof
+        subtree = functools.cache(TileReader(connection).subtree)
+        paths = [inclusion_proof(index, head.size, subtree) for index in indexes]
+    for index, body, path in zip(indexes, bodies, paths, strict=True):
+        try:
+            verify_inclusion(index, head.size, leaf_hash(body), path, head.root)
+        except ProofError as error:
+            raise ProofError(
+                f"Entry {index} is not the one that was logged: {error.message}",
+                hint="Run `affidavit verify` to see what is damaged.",
+                index=index,
+            ) from error
+    return [TlogProof(index, tuple(path), note) for index, path in zip(indexes, paths, strict=True)]
 
 
 def prove_extension(

@@ -70,6 +70,7 @@ def test_a_proof_goes_to_standard_output_by_default(cli, small_home, prediction)
         (["bundle", "nothing-like-it", "-o", "x.zip"], "Nothing in the ledger"),
         (["bundle", "tumour", "-o", "/nowhere/x.zip"], "cannot be written"),
         (["verify", "x.zip"], "Give --key FILE"),
+        (["verify", "x.zip", "--checkpoint", "x"], "its own checkpoint"),
         (["hold", "x", "--reason", " "], "has a reason"),
         (["hold", "x", "--reason", "r", "--release"], "No legal hold"),
         (["erase", "nobody"], "Nothing is kept"),
@@ -109,7 +110,7 @@ def test_a_bundle_of_a_system_holds_its_whole_story(cli, small_home, tmp_path, m
     monkeypatch.setenv("AFFIDAVIT_HOME", str(tmp_path / "nowhere"))
     code, out, _ = cli("verify", archive, "--key", key, "--json")
     found = json.loads(out)
-    assert (code, found["ok"], found["name"]) == (0, True, "tumour")
+    assert (code, found["ok"], found["name"], found["report"]) == (0, True, "tumour", True)
     kinds = {entry["kind"] for entry in listed if entry["entry"] in found["entries"]}
     assert kinds == {
         *("trust-root", "dataset", "run", "evaluation", "explanation", "approval", "verdict"),
@@ -203,3 +204,29 @@ def test_reindex_does_not_touch_the_index_of_a_changed_log(cli, small_home):
         store.execute("UPDATE entry SET body = body || ' ' WHERE entry = 3")
     code, _, err = cli("reindex")
     assert (code, "left as it is" in err) == (1, True)
+
+
+def test_nothing_of_an_erased_persons_values_is_left_in_the_whole_home(cli, small_home):
+    served = """
+import affidavit as aff
+
+@aff.serve("tumour@latest", purpose="diagnosis", subject="patient")
+def predict(features):
+    return "verdict-of-" + features["patient"]
+
+for number in range(12):
+    for patient in ("Grete-Hermann-4711", "Emmy-Noether-1882"):
+        predict({"patient": patient, "mean radius": 1.5 + number, "note": f"note-{patient}"})
+"""
+    subprocess.run([sys.executable, "-c", served], check=True)
+    code, out, err = cli("erase", "Grete-Hermann-4711", "--reason", "request 12", "--json")
+    assert (code, json.loads(out)["payloads"]) == (0, 12), err
+    for path in small_home.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"Grete" not in content, path
+            assert b"4711" not in content.replace(path.name.encode(), b""), path
+    with sqlite3.connect(small_home / "ledger.db") as store:
+        assert store.execute("SELECT count(*) FROM payload").fetchone() == (5 + 12,)
+    assert cli("verify")[0] == 0
+    assert cli("erase", "Emmy-Noether-1882")[0] == 0

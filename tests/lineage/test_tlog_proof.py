@@ -24,6 +24,7 @@ from affidavit.lineage import (
     verify_consistency,
 )
 from affidavit.lineage._merkle import CompactRange, node_hash
+from affidavit.lineage._proving import prove_entries
 
 HASH = bytes(range(32))
 KEY = NoteSigner(ORIGIN, SigningKey.generate().private)
@@ -143,6 +144,11 @@ def test_the_extra_data_is_kept_and_vouched_for_by_nothing(log):
     proof = prove_entry(log.ledger, 5)
     other = TlogProof(5, proof.path, proof.checkpoint, b"anything")
     assert other.verify(log.ledger.entry(5), log.signer.verifier).size == 28
+
+
+def test_several_proofs_are_the_same_as_one_by_one(log):
+    chosen = [0, 27, 5, 6, 6]
+    assert prove_entries(log.ledger, chosen) == [prove_entry(log.ledger, n) for n in chosen]
 
 
 def test_a_proof_of_a_changed_entry_is_not_handed_out(log):
