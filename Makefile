@@ -45,7 +45,7 @@ bench: dev ## speed and memory, with the peers in the same run
 	$(BIN)/python benchmarks/run.py
 
 policies: dev ## compile the policy packs to WebAssembly with the installed opa
-	$(BIN)/affidavit policy build
+	$(BIN)/affidavit policy build policies/packs --output policies
 
 constraints: $(BIN)/uv ## resolve the newest versions into constraints.txt
 	(head -1 constraints.txt; $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --all-extras --group dev --group bench) > constraints.tmp

@@ -106,8 +106,9 @@ def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None
             settle(page)
             shot(page, "decision" + mark, 4000)
             page.set_viewport_size({"width": width, "height": 900})
-        page.goto(report.as_uri())
-        shot(page, "report" + mark, 16000)
+        if not dark:
+            page.goto(report.as_uri())
+            shot(page, "report", 16000)
         page.close()
     home.close()
 

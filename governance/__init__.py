@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from affidavit._measure import Evaluation, evaluate, explain_model
     from affidavit._model_reference import ModelReference
     from affidavit._models import load
-    from affidavit._read import Entry, Reader
+    from affidavit._read import Reader
+    from affidavit._read_entries import Entry
     from affidavit._recording import EvidenceGapWarning
     from affidavit._run import Run, run
     from affidavit._serve import serve
@@ -40,7 +41,7 @@ __version__ = "0.1.0"
 _SOURCES = {
     "AffidavitError": "affidavit.errors",
     "DecisionExplanation": "affidavit._decisions",
-    "Entry": "affidavit._read",
+    "Entry": "affidavit._read_entries",
     "Evaluation": "affidavit._measure",
     "EvidenceGapWarning": "affidavit._recording",
     "GateResult": "affidavit._gate",

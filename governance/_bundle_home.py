@@ -10,7 +10,8 @@ from affidavit._context import acting
 from affidavit._decisions import disclose_decision
 from affidavit._home import Home
 from affidavit._lineage_graph import lineage_of
-from affidavit._read import Entry, Reader
+from affidavit._read import Reader
+from affidavit._read_entries import Entry
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit._witnesses import cosigned_note

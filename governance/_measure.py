@@ -319,7 +319,7 @@ def _keep(home: Home, settings: Settings, name: str, table: Any) -> Resource:
     sink = io.BytesIO()
     pq.write_table(table, sink)
     content = sink.getvalue()
-    note = {"rows": table.num_rows, "format": "parquet"}
+    note = {"rows": table.num_rows, "format": "parquet", "kept": True}
     return Resource(name, keep_artifact(home, settings, name, content), "file-bytes-v1", note)
 
 

@@ -41,7 +41,7 @@ def keep_model(home: Home, settings: Settings, model: Any, name: str) -> tuple[R
         problem = error
     else:
         digest = keep_artifact(home, settings, f"model file of {name}", content)
-        note = {"class": kind, "bytes": len(content)}
+        note = {"class": kind, "bytes": len(content), "kept": True}
         found.append(Resource(f"{name}.pickle", digest, MODEL_RECIPE, note))
     try:
         state = fingerprint(model).digest

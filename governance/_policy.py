@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from affidavit._context import acting
@@ -132,7 +133,7 @@ def enforce(home: Home, settings: Settings, question: Question, *, run: str = ""
 
 def denied(question: Question, ruling: Ruling, actor: str) -> PolicyDenied:
     """Return the error that says who was denied what, and why."""
-    reasons = "; ".join(f"[{f.rule}] {f.message}" for f in ruling.decision.deny)
+    reasons = "; ".join(f"[{f.rule}] {f.message.rstrip('.')}" for f in ruling.decision.deny)
     return PolicyDenied(
         f"{actor} may not {question.action} {question.name!r}: {reasons or 'no rule allows it'}.",
         decision=ruling.decision,
@@ -162,7 +163,8 @@ def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
     if settings.engine == "opa":
         engine = _server(settings.opa_url, settings.opa_bundle, digest_key)
     else:
-        engine = _embedded(json.dumps(settings.policy_data, sort_keys=True), digest_key)
+        data = json.dumps(settings.policy_data, sort_keys=True)
+        engine = _embedded(data, settings.packs, digest_key)
     _latest[0] = (settings, digest_key, engine)
     return engine
 
@@ -171,8 +173,10 @@ _latest: list[tuple[Settings, bytes | None, Engine] | None] = [None]
 
 
 @functools.lru_cache(maxsize=8)
-def _embedded(data: str, digest_key: bytes | None) -> Engine:
-    return CachedEngine(EmbeddedEngine(data=json.loads(data) or None, digest_key=digest_key))
+def _embedded(data: str, packs: Path | None, digest_key: bytes | None) -> Engine:
+    return CachedEngine(
+        EmbeddedEngine(data=json.loads(data) or None, bundle=packs, digest_key=digest_key)
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,15 +5,13 @@ The index only finds entries; what is shown of an entry is read from its own byt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Select, Table, func, select
 
 from affidavit._model_reference import ModelReference
+from affidavit._read_entries import Entry, EntryReader, Row
 from affidavit.errors import NotFoundError
-from affidavit.lineage import Envelope, Statement, parse_entry
 from affidavit.lineage.tables import (
     ACCESS,
     APPROVAL,
@@ -25,63 +23,13 @@ from affidavit.lineage.tables import (
     STATEMENT,
 )
 
-if TYPE_CHECKING:
-    from affidavit._home import Home
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry, read.
-
-    Args:
-        index: Its log index.
-        statement: The statement in it; None for a record.
-        envelope: The envelope around the statement; None for a record.
-        record: The record; None for a statement.
-    """
-
-    index: int
-    statement: Statement | None
-    envelope: Envelope | None
-    record: Mapping[str, Any] | None
-
-
-class Reader:
+class Reader(EntryReader):
     """Answers questions about one home's ledger.
 
     Args:
         home: The home.
     """
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    # -- entries ----------------------------------------------------------------------------
-
-    def entry(self, index: int) -> Entry:
-        """Return an entry.
-
-        Raises:
-            NotFoundError: There is none at that index.
-            EnvelopeError: Its bytes are neither a statement nor a record.
-        """
-        parsed = parse_entry(self._home.ledger.entry(index))
-        if isinstance(parsed, dict):
-            return Entry(index, None, None, parsed)
-        return Entry(index, parsed[1], parsed[0], None)
-
-    def statement(self, index: int) -> Statement:
-        """Return the statement at an index.
-
-        Raises:
-            NotFoundError: There is no statement there.
-        """
-        found = self.entry(index).statement
-        if found is None:
-            raise NotFoundError(f"Entry {index} is a record, not a statement.")
-        return found
 
     def newest(self, kind: str, *, name: str = "", before: int | None = None) -> int | None:
         """Return the log index of the newest statement of a kind.
@@ -379,14 +327,6 @@ class Reader:
                 hint="`affidavit log` lists the newest entries.",
             )
         return self.entry(int(found))
-
-    def _rows(self, query: Select[Any]) -> list[Row]:
-        with self._home.ledger.store.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001  # SQLAlchemy's documented name
-
-    def _scalar(self, query: Select[Any]) -> Any:
-        with self._home.ledger.store.reading() as connection:
-            return connection.execute(query).scalar()
 
 
 def _only(query: Select[Any], *, kind: str, name: str, outcome: str) -> Select[Any]:

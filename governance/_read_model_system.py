@@ -154,9 +154,11 @@ def read_model_page(home: Home, settings: Settings, reference: str) -> ModelPage
     found = resolve(home, reference)
 
     def about(kind: str) -> tuple[Evidence, ...]:
-        return tuple(read_evidence(home, n) for n in reader.evidence(found.digest, kind))
+        known = {"kind": kind, "name": found.name}
+        return tuple(read_evidence(home, n, known) for n in reader.evidence(found.digest, kind))
 
-    run, evaluations = read_evidence(home, found.entry), about("evaluation")
+    run = read_evidence(home, found.entry, {"kind": "run", "name": found.name})
+    evaluations = about("evaluation")
     fairness = tuple(
         read_fairness(item) for item in evaluations if item.body.get("fairness") is not None
     )

@@ -10,6 +10,7 @@ on_error = "block"             # what a failing ledger does to a call: block, or
 engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
                                # AFFIDAVIT_OPA_TOKEN
 bundle = "sha256:…"            # with "opa": the digest of the only bundle that may decide
+packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
@@ -42,7 +43,7 @@ from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {"home", "environment", "on_error"},
-    "policy": {"engine", "url", "bundle", "data", "mode"},
+    "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "people": None,
     "datasets": None,
     "systems": None,
@@ -63,6 +64,7 @@ class Settings:
         on_error: What happens to a call whose record cannot be written.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
+        packs: A folder of compiled packs in place of the shipped ones.
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.
@@ -79,6 +81,7 @@ class Settings:
     engine: Literal["embedded", "opa"] = "embedded"
     opa_url: str = ""
     opa_bundle: str = ""
+    packs: Path | None = None
     policy_data: Mapping[str, Any] = field(default_factory=dict)
     mode: Literal["enforce", "observe"] = "enforce"
     datasets: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +173,7 @@ def _settings(
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),
+        packs=path.resolve().parent / str(policy["packs"]) if policy.get("packs") else None,
         policy_data=_policy_data(data_path, data_stamp) if data_path else {},
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
         datasets=content.get("datasets", {}),

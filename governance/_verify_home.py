@@ -7,7 +7,15 @@ from dataclasses import replace
 
 from affidavit._home import Home
 from affidavit._witnesses import note_path
-from affidavit.lineage import Fault, NoteVerifier, Progress, VerificationReport, verify_ledger
+from affidavit.lineage import (
+    Fault,
+    NoteVerifier,
+    Progress,
+    Statement,
+    VerificationReport,
+    resources,
+    verify_ledger,
+)
 
 
 def verify_home(
@@ -35,8 +43,22 @@ def verify_home(
     if exported is None:
         with contextlib.suppress(FileNotFoundError):
             exported = note_path(home).read_bytes()
+    kept: dict[str, tuple[str, int]] = {}
+
+    def note_kept(index: int, statement: Statement) -> None:
+        given, made = statement.predicate.get("inputs"), statement.predicate.get("outputs")
+        lists = [part for part in (given, made) if isinstance(part, list)]
+        named = resources([item for part in lists for item in part])
+        for item in (*statement.subjects, *named):
+            if (item.annotations or {}).get("kept") is True:
+                kept.setdefault(item.sha256, (item.name, index))
+
     report = verify_ledger(
-        home.database, verifier or home.verifier, exported=exported, progress=progress
+        home.database,
+        verifier or home.verifier,
+        exported=exported,
+        progress=progress,
+        on_statement=note_kept,
     )
     changed = tuple(
         Fault(
@@ -46,4 +68,14 @@ def verify_home(
         )
         for digest in home.artifacts.changed()
     )
-    return replace(report, errors=(*report.errors, *changed))
+    missing = tuple(
+        Fault(
+            "artifact-missing",
+            f"artifact {digest[:16]}…",
+            f"{name!r}, named by entry {index}, is not in the artifacts folder.",
+            index,
+        )
+        for digest, (name, index) in kept.items()
+        if digest not in home.artifacts
+    )
+    return replace(report, errors=(*report.errors, *changed, *missing))

@@ -52,7 +52,7 @@ def main() -> None:
         app()
     except AffidavitError as error:
         print_error(error, as_json=as_json)
-        sys.exit(_exit_code(error))
+        sys.exit(_gate_code(error) if sys.argv[1:2] == ["gate"] else _exit_code(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -63,6 +63,13 @@ def _exit_code(error: AffidavitError) -> int:
         return 2
     denied = (VerificationError, PolicyDenied, LedgerCorruptError)
     return 1 if isinstance(error, denied) else 2
+
+
+def _gate_code(error: AffidavitError) -> int:
+    # A pipeline reads these: a store that cannot be read is evidence that cannot be verified.
+    if isinstance(error, PolicyEngineError):
+        return 3
+    return 4 if isinstance(error, LedgerCorruptError | VerificationError) else 2
 
 
 def _version(*, wanted: bool) -> None:

@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._schemas import schema_for
-    from affidavit.lineage._statement import Resource, Statement, statement_id
+    from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
     from affidavit.lineage._tlog_proof import TlogProof
@@ -167,6 +167,7 @@ _SOURCES = {
     "read_secret": "affidavit.lineage._keys",
     "record_bytes": "affidavit.lineage._records",
     "reindex": "affidavit.lineage._reindex",
+    "resources": "affidavit.lineage._statement",
     "role_for": "affidavit.lineage._trust",
     "schema_for": "affidavit.lineage._schemas",
     "scrub": "affidavit.lineage._erasure",
@@ -269,6 +270,7 @@ __all__ = [
     "read_secret",
     "record_bytes",
     "reindex",
+    "resources",
     "role_for",
     "schema_for",
     "scrub",

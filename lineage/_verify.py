@@ -17,10 +17,13 @@ from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._records import parse_entry
+from affidavit.lineage._statement import Statement
 from affidavit.lineage._store import Store
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
+OnStatement = Callable[[int, Statement], None]
+"""(log index, statement), called for each statement in log order."""
 
 
 _LONGEST_GAP = 1_000_000
@@ -33,6 +36,7 @@ def verify_ledger(
     *,
     exported: bytes | None = None,
     progress: Progress | None = None,
+    on_statement: OnStatement | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
@@ -41,6 +45,7 @@ def verify_ledger(
         verifier: The log's public key, from a place that the log's operator cannot change.
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
+        on_statement: Given each statement with its log index, in log order, as it was read.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -53,7 +58,10 @@ def verify_ledger(
     faults = Faults()
     try:
         with store.reading() as connection:
-            return _verify(connection, verifier, faults, exported, progress)
+            outside = _open_exported(exported, verifier, faults)
+            walk = _Walk(connection, verifier, faults, outside)
+            walk.on_statement = on_statement
+            return _verify(connection, walk, faults, progress)
     finally:
         store.close()
 
@@ -74,7 +82,8 @@ class _Walk:
         self.newest: Checkpoint | None = None
         self._claimed = _claimed_size(connection, verifier)
         self._faults = faults
-        self._outside = outside
+        self.outside = outside
+        self.on_statement: OnStatement | None = None
         self._notes = _scan.notes(connection)
         self._pending = next(self._notes, None)
         self._at_checkpoint()
@@ -113,6 +122,8 @@ class _Walk:
             self.index.entry(number, [])
             return
         self.statements.entry(number, parsed)
+        if self.on_statement is not None and not isinstance(parsed, dict):
+            self.on_statement(number, parsed[1])
         self.index.entry(number, rows_of(number, parsed))
 
     def _reach(self, number: int) -> bool:
@@ -138,7 +149,7 @@ class _Walk:
         return True
 
     def _at_checkpoint(self) -> None:
-        tree, outside = self.tree, self._outside
+        tree, outside = self.tree, self.outside
         while self._pending is not None:
             size, note = self._pending
             if size is not None and size > tree.size:
@@ -158,28 +169,22 @@ class _Walk:
 
 
 def _verify(
-    connection: Connection,
-    verifier: NoteVerifier,
-    faults: Faults,
-    exported: bytes | None,
-    progress: Progress | None,
+    connection: Connection, walk: _Walk, faults: Faults, progress: Progress | None
 ) -> VerificationReport:
-    outside = _open_exported(exported, verifier, faults)
-    walk = _Walk(connection, verifier, faults, outside)
     total = _scan.entry_count(connection) if progress is not None else 0
     for done, (number, body) in enumerate(_scan.entries(connection)):
         walk.entry(number, body)
         if progress is not None and done % 1000 == 0:
             progress(done, total)
     walk.finish()
-    _check_ends(walk.tree, walk.newest, outside, faults)
+    _check_ends(walk.tree, walk.newest, walk.outside, faults)
     _check_tile_list(connection, walk.tree.size, faults)
     if progress is not None:
         progress(total, total)
     ordered = sorted(faults.found, key=_log_order)
     return VerificationReport(
-        origin=verifier.name,
-        key=str(verifier),
+        origin=walk.tree.verifier.name,
+        key=str(walk.tree.verifier),
         size=walk.tree.size,
         root=walk.tree.root().hex(),
         statements=walk.statements.statements,

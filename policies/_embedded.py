@@ -178,7 +178,10 @@ class EmbeddedEngine:
         try:
             import opapywasm
         except ImportError as error:
-            raise MissingDependencyError("opapywasm", "all") from error
+            raise PolicyEngineError(
+                "The policy engine's library opapywasm is not installed.",
+                hint="It belongs to the base; install Affidavit again: pip install affidavit.",
+            ) from error
         _guard_forks()
         with _LOADING:
             loaded = self._loaded

@@ -17,7 +17,10 @@ _SOURCES = {
     "render_report": "affidavit.ui._report",
 }
 
+# The extra that brings each library behind these names.
+_EXTRAS = dict.fromkeys(("altair", "jinja2", "markupsafe", "pandas", "streamlit"), "ui")
+
 __all__ = ["app_options", "app_path", "launch", "render_report"]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(__name__, _SOURCES)
+    __getattr__ = lazy_names(__name__, _SOURCES, _EXTRAS)

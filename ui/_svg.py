@@ -16,13 +16,13 @@ from affidavit.ui._wording import shorten, visible
 if TYPE_CHECKING:
     from affidavit._read_lineage import Lineage, LineageNode
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#a0568c", "#767676"
+BLUE, ORANGE, PURPLE, GREY = "#0072b2", "#d55e00", "#a0568c", "#767676"
 _FONT = "system-ui, sans-serif"
 _ROW, _LABEL, _PLOT, _VALUE = 26, 190, 320, 90
 _BOX, _HIGH, _GAP, _DROP = 168, 46, 18, 40
 _KINDS = {
     "run": ("run", ORANGE),
-    "dataset": ("governed read", GREEN),
+    "dataset": ("governed read", BLUE),
     "evaluation": ("evaluation", PURPLE),
     "explanation": ("explanation", PURPLE),
 }

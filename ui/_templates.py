@@ -63,6 +63,7 @@ def section(template: str, /, **values: Any) -> Markup:
         HTML in which every value is escaped; where a statement is not shaped as this program
         writes it, a sentence that says so.
     """
+    environment()
     from jinja2 import TemplateError
 
     values.setdefault("entry_link", "verify?entry=")

@@ -163,6 +163,15 @@ def test_verify_finds_an_artifact_that_was_changed(cli, small_home):
     assert json.loads(out)["errors"][0]["code"] == "artifact-changed"
 
 
+def test_verify_finds_a_model_file_that_is_gone(cli, small_home):
+    shown = json.loads(cli("lineage", "tumour", "--json")[1])
+    digest = shown["root"].removeprefix("sha256:")
+    (small_home / "artifacts" / digest[:2] / digest).unlink()
+    code, out, _ = cli("verify", "--json")
+    assert code == 1
+    assert json.loads(out)["errors"][0]["code"] == "artifact-missing"
+
+
 def test_verify_of_a_corrupted_database_says_so_without_a_traceback(cli, small_home):
     path = small_home / "ledger.db"
     content = bytearray(path.read_bytes())
@@ -236,6 +245,8 @@ def test_gate_exits_2_for_an_unknown_model_and_4_where_nothing_verifies(cli, sma
     code, out, _ = cli("gate", "tumour", "--json")
     assert code == 4
     assert json.loads(out)["errors"][0]["where"] == "entry 4"
+    (small_home / "ledger.db").write_bytes(b"\xff" * 8192)
+    assert cli("gate", "tumour")[0] == 4
 
 
 def test_keys_lists_who_may_sign_what(cli, small_home):

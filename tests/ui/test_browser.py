@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from urllib.parse import quote, urlsplit
 
@@ -28,6 +28,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PROBES = ("/_stcore/health", "/_stcore/host-config")
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
@@ -72,22 +73,29 @@ def browser():
 
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=binary, headless=True, args=FLAGS)
-        yield found
+        yield found.new_context()  # one context: its tabs share the cached scripts
         found.close()
 
 
 class _Watched:
     """A tab whose console errors, script errors and requests are noted."""
 
-    def __init__(self, browser, width: int) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
+    def __init__(self, browser) -> None:
+        self.page = browser.new_page()
+        self.page.set_viewport_size({"width": 1280, "height": 900})
         self.errors: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("dialog", lambda dialog: self.errors.append(f"dialog {dialog.message}"))
         self.page.on("request", self._asked)
         self.page.on("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).hostname))
+
+    def _said(self, message) -> None:
+        # Under a deep link, Streamlit's own client asks for its base path there first.
+        probe = urlsplit(message.location["url"]).path.endswith(PROBES)
+        if message.type == "error" and not (probe and "404" in message.text):
+            self.errors.append(message.text)
 
     def _asked(self, request) -> None:
         parts = urlsplit(request.url)
@@ -105,20 +113,24 @@ class _Watched:
         return " ".join(self.page.locator("body").inner_text().split())
 
 
-@pytest.fixture(params=[1280, 390])
-def tab(browser, request):
-    watched = _Watched(browser, request.param)
+@pytest.fixture
+def tab(browser):
+    watched = _Watched(browser)
     yield watched
     watched.page.close()
     assert watched.errors == []
     assert watched.hosts <= {"127.0.0.1"}
 
 
-def _no_overflow(tab: _Watched) -> None:
-    wide = tab.page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    assert wide <= 0
+def _fits(tab: _Watched) -> None:
+    """Neither at 1280 nor at 390 pixels is the page wider than the window."""
+    for width in (390, 1280):
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.wait_for_timeout(300)
+        wide = tab.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, width
 
 
 def test_the_overview_opens(tab, address):
@@ -127,19 +139,19 @@ def test_the_overview_opens(tab, address):
     assert "What is open" in text
     assert "<script>alert(1)</script>" in text
     assert tab.page.locator(".stHtml img").count() == 0
-    _no_overflow(tab)
+    _fits(tab)
 
 
 def test_the_model_opens_by_deep_link(tab, address):
     text = tab.open(f"{address}/model?name=triage")
-    tab.page.get_by_text("predictions were served").wait_for()
+    tab.page.get_by_text("Predictions served:").wait_for()
     text = tab.text
     for words in ("Verdict of the gate", "four-fifths ratio", "Mean |SHAP|", "dora@example.com"):
         assert words in text
     tab.page.locator('[data-testid="stVegaLiteChart"]').first.wait_for()
     graph = tab.page.locator("img[alt^='Lineage graph']")
     assert graph.evaluate("image => image.complete && image.naturalWidth > 0")
-    _no_overflow(tab)
+    _fits(tab)
 
 
 def test_the_hostile_system_opens_by_deep_link_and_is_text(tab, address, hostile):
@@ -155,20 +167,20 @@ def test_the_decision_opens_by_deep_link_and_is_disclosed_on_request(tab, addres
     tab.page.get_by_role("button", name="Disclose and explain").click()
     tab.page.get_by_text("Contributions, the strongest first").wait_for()
     assert "mean radius" in tab.text
-    _no_overflow(tab)
+    _fits(tab)
 
 
 def test_verify_opens_by_deep_link_to_an_entry(tab, address, served_folder):
     tab.open(f"{address}/verify?entry=1")
     tab.page.get_by_text("Leaf hash").wait_for()
-    assert "Entry 1 decision is covered by the newest checkpoint" in tab.text
+    assert re.search(r"Entry 1 \w+ is covered by the newest checkpoint", tab.text)
     with tab.page.expect_download() as download:
         tab.page.get_by_role("button", name="Export this checkpoint").click()
     kept = download.value.path().read_bytes()
     home = aff.Home(served_folder)
     assert aff.verify_home(home, exported=kept).ok
     home.close()
-    _no_overflow(tab)
+    _fits(tab)
 
 
 def test_a_link_to_an_entry_leads_to_it(tab, address):
@@ -183,14 +195,14 @@ def test_a_link_to_an_entry_leads_to_it(tab, address):
 def test_an_open_page_turns_red_when_the_ledger_is_changed(browser, address, served_folder):
     import sqlite3
 
-    watched = _Watched(browser, 1280)
+    watched = _Watched(browser)
     assert "The log is intact" in watched.open(f"{address}/verify")
     connection = sqlite3.connect(served_folder / "ledger.db")
     (body,) = connection.execute("SELECT body FROM entry WHERE entry = 1").fetchone()
     with connection:
         connection.execute("UPDATE entry SET body = ? WHERE entry = 1", (body.replace(b"e", b"E"),))
     try:
-        text = watched.open(f"{address}/overview")
+        text = watched.open(address)
         assert "Verification failed at entry 1" in text
         assert "The log is intact" not in text
     finally:
@@ -201,24 +213,41 @@ def test_an_open_page_turns_red_when_the_ledger_is_changed(browser, address, ser
     assert watched.errors == []
 
 
-def test_the_report_opens_from_a_file_and_asks_nobody(browser, home, settings, tmp_path):
+def test_the_report_opens_from_a_file_and_asks_nobody(tab, home, settings, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(render_report(home, settings, "triage"), "utf-8")
-    for width in (1280, 390):
-        watched = _Watched(browser, width)
-        watched.page.goto(path.as_uri())
-        assert "The log is intact" in watched.text
-        assert "<script>alert(1)</script>" in watched.text
-        _no_overflow(watched)
-        watched.page.close()
-        assert watched.errors == []
-        assert watched.hosts == set()
+    tab.page.goto(path.as_uri())
+    assert "The log is intact" in tab.text
+    assert "<script>alert(1)</script>" in tab.text
+    _fits(tab)
+    assert tab.hosts == set()
 
 
-def test_a_host_that_is_not_asked_for_is_refused(address):
-    request = urllib.request.Request(f"{address}/_stcore/stream", headers={"Host": "evil.example"})
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(request, timeout=5)
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1", "http://127.0.0.1", 101),
+        ("evil.example", "http://evil.example", 403),
+        ("127.0.0.1", "http://evil.example", 403),
+    ],
+)
+def test_a_socket_is_opened_for_the_app_itself_only(address, host, origin, status):
+    port = urlsplit(address).port
+    same = f":{port}"
+    lines = [
+        "GET /_stcore/stream HTTP/1.1",
+        f"Host: {host}{same}",
+        f"Origin: {origin}{same}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: streamlit",
+    ]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer = connection.recv(200).decode("latin-1")
+    assert answer.split()[1] == str(status)
 
 
 def test_the_app_is_started_on_loopback_only_without_telemetry():

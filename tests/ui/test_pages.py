@@ -140,7 +140,7 @@ def test_the_model_page_shows_the_same_figures_as_the_signed_statements(home_fol
     assert "dora@example.com" in text
     assert "yes: the run was erik@example.com's" in text
     assert f"verify?entry={index}" in _html(at)
-    assert len(at.get("arrow_vega_lite_chart")) == 2
+    assert len(at.get("vega_lite_chart")) == 2
 
 
 def test_the_model_page_names_the_statement_that_does_not_hold(home_folder, home, tamper):
