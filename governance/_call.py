@@ -81,9 +81,20 @@ def _code_of(function: Any) -> Any:
 
 
 def _begin(
-    guard: Guard, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    guard: Guard,
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    given: tuple[tuple[Any, ...], dict[str, Any]],
 ) -> inspect.BoundArguments:
-    bound = signature.bind(*args, **kwargs)
+    args, kwargs = given
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError:
+        # A decorator further in may take other arguments than the function that it names.
+        direct = inspect.signature(function, follow_wrapped=False)
+        if direct == signature:
+            raise
+        bound = direct.bind(*args, **kwargs)
     bound.apply_defaults()
     guard.begin(bound)
     return bound
@@ -102,7 +113,7 @@ def _plain(
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         guard = make()
-        bound = _begin(guard, signature, args, kwargs)
+        bound = _begin(guard, function, signature, (args, kwargs))
         try:
             with guard.active():
                 result = function(*bound.args, **bound.kwargs)
@@ -132,7 +143,7 @@ def _coroutine(
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         guard = make()
-        bound = _begin(guard, signature, args, kwargs)
+        bound = _begin(guard, function, signature, (args, kwargs))
         return await _awaited(guard, function(*bound.args, **bound.kwargs))
 
     return call
@@ -143,7 +154,7 @@ def _generator(
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         guard = make()
-        bound = _begin(guard, signature, args, kwargs)
+        bound = _begin(guard, function, signature, (args, kwargs))
         inner = function(*bound.args, **bound.kwargs)
         advance: Callable[[], Any] = functools.partial(next, inner)
         try:
@@ -181,7 +192,7 @@ def _async_generator(
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         guard = make()
-        bound = _begin(guard, signature, args, kwargs)
+        bound = _begin(guard, function, signature, (args, kwargs))
         inner = function(*bound.args, **bound.kwargs)
         advance: Callable[[], Any] = functools.partial(anext, inner)
         try:

@@ -15,7 +15,6 @@ from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit.errors import ExplanationError, NotFoundError, VerificationError
-from affidavit.explain import explain_model
 from affidavit.lineage import (
     check_disclosures,
     leaf_hash,
@@ -100,6 +99,8 @@ def explain_decision(identifier: str) -> DecisionExplanation:
         ExplanationError: The contributions cannot be computed or do not add up.
         PolicyDenied: The policy does not let this person read it.
     """
+    from affidavit.explain import explain_model
+
     settings, home = present()
     decision = _disclose(home, settings, identifier)
     digest = str(decision.record.get("model_digest", ""))

@@ -64,6 +64,7 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.artifacts = ArtifactStore(folder / "artifacts")
+        self._path = str(folder / "ledger.db")
         self._file = self._present()
         if self._file is None:
             raise NotInitialisedError(
@@ -82,7 +83,7 @@ class Home:
 
     def _present(self) -> tuple[int, int] | None:
         try:
-            seen = self.database.stat()
+            seen = os.stat(self._path)  # noqa: PTH116  # on the path of every served call
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -14,7 +14,7 @@ from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._recording import record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, ObligationError, PolicyDenied
+from affidavit.errors import ConfigurationError, FingerprintError, ObligationError, PolicyDenied
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
@@ -110,7 +110,10 @@ def rule(
         "run": run,
         "decision": decision.to_dict(),
     }
-    body = record_bytes("decision", {**fields, "input": _loggable(document)})
+    try:
+        body = record_bytes("decision", {**fields, "input": document})
+    except FingerprintError:
+        body = record_bytes("decision", {**fields, "input": _loggable(document)})
     if len(body) > MAX_ENTRY:
         kept = home.artifacts.put(dump_json(_loggable(document)))
         body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})

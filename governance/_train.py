@@ -83,7 +83,7 @@ class _TrainGuard:
             extra={"declared": {"sensitive": list(self._sensitive)}},
         )
         self._run.decision = enforce(home, settings, question, run=self._run.id).id
-        for name, value in bound.arguments.items():
+        for name, value in _arguments(bound):
             if name not in {"self", "cls"}:
                 take_argument(self._run, name, value)
                 if column_names(value) is not None:
@@ -154,6 +154,15 @@ class _TrainGuard:
             value = thing.item() if getattr(thing, "ndim", None) == 0 else thing
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._run.metric(name, value)
+
+
+def _arguments(bound: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
+    """Give each argument by name, those that came as further keywords one by one."""
+    for name, value in bound.arguments.items():
+        if bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def _things(outcome: Any) -> Iterator[tuple[str, Any]]:
