@@ -146,6 +146,7 @@ def test_a_verifier_key_reads_back_and_is_not_a_logs():
 @pytest.mark.parametrize(
     "text",
     ["", "w", "w+00000000", "w+00000000+!!", str(ONE.verifier)[:-4], "x" + str(ONE.verifier)],
+    ids=["empty", "name", "no key", "no base64", "cut", "another name"],
 )
 def test_a_malformed_verifier_key_is_refused(text):
     with pytest.raises(KeyFileError):
