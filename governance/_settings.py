@@ -122,7 +122,7 @@ def load_settings() -> Settings:
     name = content.get("policy", {}).get("data")
     data = str(path.parent / name) if name else None
     seen = _stamp(data) if data else None
-    settings = _settings(content, Path(data) if data else None, seen)
+    settings = _settings(content, path.parent, Path(data) if data else None, seen)
     _latest[0] = (key, stamp, data, seen, settings)
     return settings
 
@@ -152,7 +152,7 @@ def _stamp(path: str) -> _Stamp | None:
 
 
 def _settings(
-    content: Mapping[str, Any], data_path: Path | None, data_stamp: _Stamp | None
+    content: Mapping[str, Any], folder: Path, data_path: Path | None, data_stamp: _Stamp | None
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
     home, environment, actor, roles = (os.environ.get(name, "") for name in _VARIABLES[1:])
@@ -171,7 +171,7 @@ def _settings(
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),
-        packs=path.resolve().parent / str(policy["packs"]) if policy.get("packs") else None,
+        packs=folder / str(policy["packs"]) if policy.get("packs") else None,
         policy_data=_policy_data(data_path, data_stamp) if data_path else {},
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
         datasets=content.get("datasets", {}),
