@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,15 @@ from typing import Any
 
 from affidavit._context import acting
 from affidavit._home import Home
-from affidavit._recording import record
+from affidavit._recording import keep_artifact, note_gap, record
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError, FingerprintError, ObligationError, PolicyDenied
+from affidavit.errors import (
+    ConfigurationError,
+    FingerprintError,
+    LedgerError,
+    ObligationError,
+    PolicyDenied,
+)
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
@@ -97,8 +104,9 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    key = home.vault.named_key("policy input")
-    decision = engine_for(settings, key).decide(question.entrypoint, document)
+    decision = engine_for(settings, _digest_key(home, settings, question)).decide(
+        question.entrypoint, document
+    )
     fields = {
         "id": identifier,
         "time": now,
@@ -115,10 +123,25 @@ def rule(
     except FingerprintError:
         body = record_bytes("decision", {**fields, "input": _loggable(document)})
     if len(body) > MAX_ENTRY:
-        kept = home.artifacts.put(dump_json(_loggable(document)))
+        what = f"input of decision {question.entrypoint}"
+        kept = keep_artifact(home, settings, what, dump_json(_loggable(document)))
         body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})
     record(home, settings, f"decision {question.entrypoint}", body)
     return Ruling(identifier, decision)
+
+
+_ANY_KEY = secrets.token_bytes(32)
+"""Keys input digests where the home's key cannot be had: they then tell nobody anything."""
+
+
+def _digest_key(home: Home, settings: Settings, question: Question) -> bytes:
+    try:
+        return home.vault.named_key("policy input")
+    except LedgerError as error:
+        if settings.on_error == "block":
+            raise
+        note_gap(home, settings, f"decision {question.entrypoint}: its key", error, entries=0)
+        return _ANY_KEY
 
 
 def enforce(home: Home, settings: Settings, question: Question, *, run: str = "") -> Ruling:
