@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from affidavit._home import Home
+from affidavit._witnesses import note_path
 from affidavit.lineage import (
     Fault,
     NoteVerifier,
@@ -28,7 +30,8 @@ def verify_home(
     Args:
         home: The home.
         verifier: The log's public key from a place of the caller's own; the home's by default.
-        exported: A checkpoint that was kept elsewhere, which the log must still extend.
+        exported: A checkpoint that was kept elsewhere, which the log must still extend; by
+            default the newest one that witnesses cosigned, where there is one.
         progress: Told how far it is.
 
     Returns:
@@ -37,6 +40,9 @@ def verify_home(
     Raises:
         LedgerError: The store cannot be read at all.
     """
+    if exported is None:
+        with contextlib.suppress(FileNotFoundError):
+            exported = note_path(home).read_bytes()
     kept: dict[str, tuple[str, int]] = {}
 
     def note_kept(index: int, statement: Statement) -> None:

@@ -13,12 +13,15 @@ from typing import Annotated
 import typer
 
 from affidavit import __version__
+from affidavit._cli_erase import register_erase
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
+from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
 from affidavit._cli_show import register_show
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
 from affidavit.errors import (
     AffidavitError,
+    ConfigurationError,
     LedgerCorruptError,
     PolicyDenied,
     PolicyEngineError,
@@ -36,6 +39,8 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(policy, name="policy")
 register_show(app)
+register_proof(app)
+register_erase(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -113,6 +118,9 @@ def init(
 
 @app.command()
 def verify(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="An evidence bundle; the home's ledger by default.")
+    ] = None,
     *,
     checkpoint: Annotated[
         Path | None,
@@ -121,16 +129,29 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="A file with the log's public key, from your own copy.")
     ] = None,
+    witness_key: WitnessKeys = None,
+    quorum: Quorum = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute and check everything: entries, tree, checkpoints, signatures, index, artifacts."""
+    """Recompute and check everything: entries, tree, checkpoints, signatures, index, artifacts.
+
+    With a file, check an evidence bundle instead; it needs --key and no home.
+    """
     from affidavit._context import present
     from affidavit._verify_home import verify_home
     from affidavit.lineage import NoteVerifier
 
+    if bundle is not None:
+        if checkpoint is not None:
+            raise ConfigurationError(
+                "A bundle brings its own checkpoint.", hint="Give either a bundle or --checkpoint."
+            )
+        show_bundle(bundle, key, witness_key or [], quorum, as_json=as_json)
+        return
     _, home = present()
     pinned = NoteVerifier.parse(_read(key).decode("utf-8", "replace")) if key else None
     exported = _read(checkpoint) if checkpoint else None
+    cosigned = check_witnesses(home, exported, witness_key or [], quorum)
     with progress("Verifying", quiet=as_json) as told:
         report = verify_home(home, verifier=pinned, exported=exported, progress=told)
     if as_json:
@@ -153,6 +174,8 @@ def verify(
             print_table("What is wrong", ("where", "code", "what"), rows)
             if report.more_errors:
                 say(f"… and {report.more_errors} more.")
+        elif cosigned:
+            say(f"The log extends a checkpoint that {', '.join(cosigned)} cosigned.", "green")
         elif not exported:
             say(
                 "No witness covers this log: whoever holds its key could rewrite history. Keep "
@@ -316,8 +339,6 @@ def demo(
 
 
 def _read(path: Path) -> bytes:
-    from affidavit.errors import ConfigurationError
-
     try:
         return path.read_bytes()
     except OSError as error:

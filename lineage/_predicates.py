@@ -20,6 +20,9 @@ APPROVAL = "urn:affidavit:approval:v1"
 TRUST_ROOT = "urn:affidavit:trust-root:v1"
 GAP = "urn:affidavit:gap:v1"
 REPORT = "urn:affidavit:report:v1"
+ERASURE = "urn:affidavit:erasure:v1"
+HOLD = "urn:affidavit:hold:v1"
+BUNDLE = "urn:affidavit:bundle:v1"
 
 EVALUATION_FIELD = "urn:affidavit:evaluation:v1"
 """The extension field in which a test result carries metrics and fairness counts."""
@@ -39,6 +42,9 @@ KINDS = MappingProxyType(
         TRUST_ROOT: "trust-root",
         GAP: "gap",
         REPORT: "report",
+        ERASURE: "erasure",
+        HOLD: "hold",
+        BUNDLE: "bundle",
     }
 )
 """The short name of each predicate type, as the index and the CLI show it."""

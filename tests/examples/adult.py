@@ -1,7 +1,5 @@
-"""Income over 50,000 on UCI Adult: governed read, training, evaluation, explanation, serving."""
-
+# UCI Adult, income over 50,000: governed read, training, evaluation, explanation, serving.
 import sys
-from pathlib import Path
 
 import pandas as pd
 from sklearn.compose import make_column_transformer
@@ -18,29 +16,23 @@ sex capital-gain capital-loss hours-per-week native-country income""".split()
 
 
 @aff.data("adult", purpose="income-research", columns={"sex": ["sensitive"], "race": ["sensitive"]})
-def load(path: Path, skip: int = 0) -> pd.DataFrame:
-    frame = pd.read_csv(path, names=NAMES, skipinitialspace=True, na_values="?", skiprows=skip)
+def load(part: str) -> pd.DataFrame:
+    path = f"{sys.argv[1]}/adult-{part}.csv"
+    frame = pd.read_csv(path, names=NAMES, skipinitialspace=True, na_values="?")
     return frame.assign(income=frame["income"].str.rstrip("."))
 
 
 @aff.train("income", sensitive=["sex", "race"])
 def fit(adult: pd.DataFrame) -> Pipeline:
-    words = OneHotEncoder(handle_unknown="ignore")
-    columns = make_column_transformer((StandardScaler(), NUMBERS), (words, WORDS))
+    words = (OneHotEncoder(handle_unknown="ignore"), WORDS)
+    columns = make_column_transformer((StandardScaler(), NUMBERS), words)
     model = make_pipeline(columns, LogisticRegression(max_iter=1000))
     return model.fit(adult[NUMBERS + WORDS], adult["income"])
 
 
-@aff.serve("income@latest", purpose="income-research")
-def predict(features: dict[str, object]) -> str:
-    return str(MODEL.predict(pd.DataFrame([features]))[0])
-
-
-MODEL, TEST = (
-    fit(load(Path(sys.argv[1], "adult-train.csv"))),
-    load(Path(sys.argv[1], "adult-test.csv")),
-)
+MODEL, TEST = fit(load("train")), load("test")
 X = TEST[NUMBERS + WORDS]
+predict = aff.serve("income@latest")(lambda row: str(MODEL.predict(pd.DataFrame([row]))[0]))
 aff.evaluate("income", MODEL, X, TEST["income"], sensitive=TEST[["sex", "race"]])
 aff.explain_model("income", MODEL, X[:200], background=X[200:700])
 predict(X.iloc[0].to_dict())

@@ -12,10 +12,13 @@ from real import ROOT
 from affidavit.errors import NotFoundError
 from affidavit.lineage import (
     APPROVAL,
+    BUNDLE,
     DATASET,
+    ERASURE,
     EVALUATION_FIELD,
     EXPLANATION,
     GAP,
+    HOLD,
     REPORT,
     RUN_FIELD,
     TRUST_ROOT,
@@ -26,7 +29,7 @@ from affidavit.lineage import (
 from affidavit.lineage._records import RECORD_KINDS
 from affidavit.lineage._schemas import schema_for
 
-PREDICATES = [DATASET, EXPLANATION, APPROVAL, TRUST_ROOT, GAP, REPORT]
+PREDICATES = [DATASET, EXPLANATION, APPROVAL, TRUST_ROOT, GAP, REPORT, ERASURE, HOLD, BUNDLE]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
 

@@ -1,0 +1,143 @@
+"""The index, made anew from the entries in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from affidavit.errors import LedgerCorruptError
+from affidavit.lineage._checkpoint import Checkpoint
+from affidavit.lineage._index import derive_rows, write_index
+from affidavit.lineage._ledger import Ledger
+from affidavit.lineage._merkle import CompactRange, leaf_hash
+from affidavit.lineage.tables import ENTRY, INDEX_TABLES
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What making the index anew has changed.
+
+    Args:
+        entries: How many entries were read.
+        rows: How many rows the index has.
+        missing: How many of them were not there.
+        changed: How many of them said something else.
+        extra: How many rows there were that follow from no entry.
+    """
+
+    entries: int
+    rows: int
+    missing: int
+    changed: int
+    extra: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, JSON-safe."""
+        return {
+            "entries": self.entries,
+            "rows": self.rows,
+            "missing": self.missing,
+            "changed": self.changed,
+            "extra": self.extra,
+        }
+
+
+def reindex(ledger: Ledger, *, progress: Callable[[int, int], None] | None = None) -> Reindexed:
+    """Make the index anew from the entries, in one transaction.
+
+    The entries must be those that the newest checkpoint signs: an index of changed entries would
+    hide the change from whoever reads the index alone.
+
+    Args:
+        ledger: The log.
+        progress: Told how many entries are done, and how many there are.
+
+    Returns:
+        What was changed.
+
+    Raises:
+        LedgerCorruptError: The entries are not those that were logged; nothing was changed.
+        LedgerUnavailableError: Nothing was changed.
+    """
+    with ledger.store.writing() as connection:
+        head = ledger.head()
+        for table in INDEX_TABLES:
+            table.create(connection, checkfirst=True)
+            copy = f"CREATE TEMP TABLE was_{table.name} AS SELECT * FROM main.{table.name}"  # noqa: S608  # names of our tables
+            _sql(connection, copy)
+            _sql(connection, f"DELETE FROM main.{table.name}")  # noqa: S608  # as above
+        _derive(connection, head, progress)
+        counts = [_compare(connection, table) for table in INDEX_TABLES]
+        rows = sum(_sql(connection, f"SELECT count(*) FROM main.{t.name}") for t in INDEX_TABLES)  # noqa: S608  # as above
+        for table in INDEX_TABLES:
+            _sql(connection, f"DROP TABLE temp.was_{table.name}")
+    missing, changed, extra = (sum(column) for column in zip(*counts, strict=True))
+    return Reindexed(head.size, rows, missing, changed, extra)
+
+
+def _derive(
+    connection: Connection, head: Checkpoint, progress: Callable[[int, int], None] | None
+) -> None:
+    tree = CompactRange()
+    query = select(ENTRY.c.entry, ENTRY.c.body).order_by(ENTRY.c.entry)
+    for batch in _batches(connection, query):
+        rows = []
+        for index, body in batch:
+            if index != tree.size or not isinstance(body, bytes):
+                raise _damaged(head)
+            tree.append(leaf_hash(body))
+            rows += derive_rows(index, body)
+        write_index(connection, rows)
+        if progress is not None:
+            progress(tree.size, head.size)
+    if tree.size != head.size or tree.root() != head.root:
+        raise _damaged(head)
+
+
+def _damaged(head: Checkpoint) -> LedgerCorruptError:
+    return LedgerCorruptError(
+        f"The entries are not the {head.size} that the newest checkpoint signs; the index was "
+        "left as it is.",
+        hint="Run `affidavit verify` to see which entry is wrong.",
+    )
+
+
+def _batches(connection: Connection, query: Any) -> Any:
+    start = -1
+    while True:
+        batch = connection.execute(query.where(ENTRY.c.entry > start).limit(_BATCH)).fetchall()
+        if not batch:
+            return
+        yield batch
+        start = batch[-1][0]
+
+
+def _compare(connection: Connection, table: Table) -> tuple[int, int, int]:
+    """Return how many rows were missing, changed and extra."""
+    was, now = f"temp.was_{table.name}", f"main.{table.name}"
+    same = " AND ".join(f'w."{c.name}" IS n."{c.name}"' for c in table.columns)
+    on = "w.entry = n.entry AND w.ordinal = n.ordinal"
+    _sql(connection, f"CREATE INDEX temp.at_{table.name} ON was_{table.name} (entry, ordinal)")
+    missing = _sql(
+        connection,
+        f"SELECT count(*) FROM {now} n WHERE NOT EXISTS (SELECT 1 FROM {was} w WHERE {on})",  # noqa: S608  # names of our tables
+    )
+    extra = _sql(
+        connection,
+        f"SELECT count(*) FROM {was} w WHERE NOT EXISTS (SELECT 1 FROM {now} n WHERE {on})",  # noqa: S608  # names of our tables
+    )
+    changed = _sql(
+        connection,
+        f"SELECT count(*) FROM {now} n JOIN {was} w ON {on} WHERE NOT ({same})",  # noqa: S608  # names of our tables
+    )
+    return missing, changed, extra
+
+
+def _sql(connection: Connection, statement: str) -> int:
+    result = connection.exec_driver_sql(statement)
+    return int(result.scalar() or 0) if result.returns_rows else 0
