@@ -113,7 +113,13 @@ class Home:
         # An auditor may read the ledger and not the folder of the keys.
         if os.access(path.parent, os.X_OK) and path.exists():
             signer = NoteSigner(self.verifier.name, self._key("log").private)
-        return Ledger(self.database, self.verifier, signer=signer)
+        try:
+            return Ledger(self.database, self.verifier, signer=signer)
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"The ledger {self.database} cannot be reached: {error.strerror}.",
+                hint="Let this user read and write the folder.",
+            ) from error
 
     @cached_property
     def recorder(self) -> SigningKey:

@@ -13,12 +13,12 @@ from typing import Any
 
 from affidavit._context import acting
 from affidavit._home import Home
-from affidavit._recording import record
+from affidavit._recording import keep_artifact, note_gap, record
 from affidavit._settings import Settings
 from affidavit.errors import (
     ConfigurationError,
     FingerprintError,
-    KeyFileError,
+    LedgerError,
     ObligationError,
     PolicyDenied,
 )
@@ -104,7 +104,7 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    decision = engine_for(settings, _digest_key(home, settings)).decide(
+    decision = engine_for(settings, _digest_key(home, settings, question)).decide(
         question.entrypoint, document
     )
     fields = {
@@ -123,24 +123,25 @@ def rule(
     except FingerprintError:
         body = record_bytes("decision", {**fields, "input": _loggable(document)})
     if len(body) > MAX_ENTRY:
-        kept = home.artifacts.put(dump_json(_loggable(document)))
+        what = f"input of decision {question.entrypoint}"
+        kept = keep_artifact(home, settings, what, dump_json(_loggable(document)))
         body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})
     record(home, settings, f"decision {question.entrypoint}", body)
     return Ruling(identifier, decision)
 
 
-def _digest_key(home: Home, settings: Settings) -> bytes:
-    """Return the key of the inputs' digests, the same for a home as long as its master key is."""
+_ANY_KEY = secrets.token_bytes(32)
+"""Keys input digests where the home's key cannot be had: they then tell nobody anything."""
+
+
+def _digest_key(home: Home, settings: Settings, question: Question) -> bytes:
     try:
         return home.vault.named_key("policy input")
-    except KeyFileError:
+    except LedgerError as error:
         if settings.on_error == "block":
             raise
-        # What cannot be recorded as it should be still gives nobody a digest to guess from.
-        return _PROCESS_KEY
-
-
-_PROCESS_KEY = secrets.token_bytes(32)
+        note_gap(home, settings, f"decision {question.entrypoint}: its key", error, entries=0)
+        return _ANY_KEY
 
 
 def enforce(home: Home, settings: Settings, question: Question, *, run: str = "") -> Ruling:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import threading
 import warnings
 from collections import deque
@@ -113,6 +114,16 @@ def _keep(home: Home, *gaps: dict[str, Any]) -> None:
             count = int(first["entries"]) + int(second["entries"])
             name = "several calls"
             waiting.appendleft({**first, "name": name, "until": second["time"], "entries": count})
+
+
+def _forget_parents() -> None:
+    # The parent records its own gaps; a child that did so too would record them twice.
+    global _gaps_lock  # noqa: PLW0603  # another thread of the parent may have held it
+    _gaps_lock = threading.Lock()
+    _gaps.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parents)
 
 
 @atexit.register

@@ -227,7 +227,7 @@ def test_obligations_on_served_features_are_met_in_every_form(home, risk, monkey
     from affidavit import _policy
 
     engine = Obliging(Obligation("mask", ("name",)))
-    monkeypatch.setattr(_policy, "engine_for", lambda _: engine)
+    monkeypatch.setattr(_policy, "engine_for", lambda *_: engine)
     seen = []
 
     @aff.serve("risk")
@@ -244,7 +244,7 @@ def test_an_obligation_that_cannot_be_met_on_the_features_denies(home, risk, mon
     from affidavit import _policy
 
     engine = Obliging(Obligation("mask", ("income",)))
-    monkeypatch.setattr(_policy, "engine_for", lambda _: engine)
+    monkeypatch.setattr(_policy, "engine_for", lambda *_: engine)
 
     @aff.serve("risk")
     def predict(features):
