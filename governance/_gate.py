@@ -131,6 +131,11 @@ def gate(
         where = "evidence" if error.index is None else f"entry {error.index}"
         fault = Fault("evidence-invalid", where, error.message, error.index)
         return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
+    except (KeyError, TypeError, AttributeError) as error:
+        # Signed, in the log, and yet not shaped as its predicate type says.
+        message = f"a statement about the model lacks what its type requires: {error!r}."
+        fault = Fault("evidence-invalid", "evidence", message)
+        return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
     question = Question(
         "affidavit/promote",
         "model.promote",

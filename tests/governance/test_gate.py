@@ -14,6 +14,7 @@ import affidavit as aff
 from affidavit.lineage import (
     APPROVAL,
     EVALUATION_FIELD,
+    EXPLANATION,
     TEST_RESULT,
     VERDICT,
     Resource,
@@ -260,3 +261,16 @@ def test_the_verdict_reaches_an_outsider_as_in_toto(home, risk, reader):
     payload = json.loads(base64.b64decode(envelope["payload"]))
     assert payload["_type"] == "https://in-toto.io/Statement/v1"
     assert payload["predicate"]["verificationResult"] == "FAILED"
+
+
+def test_a_signed_statement_without_what_its_type_requires_is_no_evidence(home, measured):
+    digest = aff.Reader(home).model("risk").digest.removeprefix("sha256:")
+    hollow = Statement(
+        (Resource("risk.pickle", digest),),
+        EXPLANATION,
+        {"name": "risk", "actor": "x", "time": timestamp()},
+    )
+    home.record(hollow)
+    result = aff.gate(home, aff.load_settings(), "risk")
+    assert result.exit_code == 4
+    assert result.faults[0].code == "evidence-invalid"
