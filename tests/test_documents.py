@@ -14,6 +14,8 @@ import typer
 from real import ROOT
 
 from affidavit import errors
+from affidavit._gate import EXIT_ALLOWED, EXIT_DENIED, EXIT_ENGINE, EXIT_EVIDENCE, EXIT_USAGE
+from affidavit._settings import _SHAPE
 from affidavit.cli import app
 from affidavit.lineage import KINDS, tables
 
@@ -262,6 +264,29 @@ def test_every_environment_variable_is_in_the_operations_guide():
             names |= set(re.findall(r"\bAFFIDAVIT_[A-Z_]+[A-Z]\b", path.read_text("utf-8")))
     guide = _text("docs/operations.md")
     assert {name for name in names if f"`{name}`" not in guide} == set()
+
+
+def test_every_setting_of_the_file_is_in_the_operations_guide():
+    table = "\n".join(re.findall(r"^\|.*$", _text("docs/operations.md"), re.MULTILINE))
+    for section in ("affidavit", "policy"):
+        known = _SHAPE[section]
+        assert known
+        rows = "\n".join(re.findall(rf"^.*`\[{section}\] .*$", table, re.MULTILINE))
+        assert {key for key in known if not re.search(rf"\b{key}`", rows)} == set()
+
+
+def test_every_exit_code_of_the_gate_is_in_the_readme():
+    codes = {EXIT_ALLOWED, EXIT_DENIED, EXIT_USAGE, EXIT_ENGINE, EXIT_EVIDENCE}
+    assert set(map(int, re.findall(r"^\| (\d) \|", _text("README.md"), re.MULTILINE))) == codes
+
+
+def test_every_picture_in_the_readme_was_taken_and_can_be_taken_again():
+    shown = set(re.findall(r"\(docs/screenshots/([^)]+)\)", _text("README.md")))
+    assert shown
+    assert shown <= {path.name for path in (ROOT / "docs" / "screenshots").glob("*.png")}
+    pages = {name.partition("-")[0] for name in shown} - {"report"}
+    taken = _text("docs/screenshots.py")
+    assert {page for page in pages if page not in taken.lower()} == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
