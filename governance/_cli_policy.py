@@ -99,7 +99,8 @@ def bundle(
     from affidavit._settings import load_settings
     from affidavit.policies import server_bundle
 
-    written = server_bundle(folder, data=load_settings().policy_data or None)
+    settings = load_settings()
+    written = server_bundle(folder, data=settings.policy_data or None, bundle=settings.packs)
     command = written.command("127.0.0.1:8181")
     if as_json:
         print_json({"ok": True, "path": str(folder), "digest": written.digest, "command": command})

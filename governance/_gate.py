@@ -119,12 +119,12 @@ def gate(
         raise ConfigurationError(
             f"{effective_time!r} is no moment.", hint="Write it as 2027-01-31T00:00:00Z."
         )
-    found = resolve(home, reference)
+    # Before anything is looked up: an edited index could name another model, or none.
     report = verify_home(home)
     if not report.ok:
-        return GateResult(
-            found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, report.errors
-        )
+        name = reference.partition("@")[0]
+        return GateResult(name, stage, "", EXIT_EVIDENCE, None, "", {}, report.errors)
+    found = resolve(home, reference)
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
     except VerificationError as error:

@@ -178,8 +178,8 @@ def verify(
             say(f"The log extends a checkpoint that {', '.join(cosigned)} cosigned.", "green")
         elif not exported:
             say(
-                "No witness covers this log: whoever holds its key could rewrite history. Keep "
-                "checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify against them."
+                "No witness was checked: without one, whoever holds the log key could rewrite "
+                "history. Keep checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify against them."
             )
     raise typer.Exit(0 if report.ok else 1)
 

@@ -249,6 +249,13 @@ def test_gate_exits_2_for_an_unknown_model_and_4_where_nothing_verifies(cli, sma
     assert cli("gate", "tumour")[0] == 4
 
 
+def test_gate_exits_4_where_the_index_hides_the_model(cli, small_home):
+    _sql(small_home, "UPDATE statement SET name = 'other' WHERE kind = 'run'")
+    code, out, _ = cli("gate", "tumour", "--json")
+    assert code == 4
+    assert json.loads(out)["errors"][0]["code"] == "index-changed"
+
+
 def test_keys_lists_who_may_sign_what(cli, small_home):
     listed = json.loads(cli("keys", "list", "--json")[1])["keys"]
     roles = {key["identity"]: key["roles"] for key in listed}
