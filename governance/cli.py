@@ -179,7 +179,8 @@ def verify(
         elif not exported:
             say(
                 "No witness was checked: without one, whoever holds the log key could rewrite "
-                "history. Keep checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify against them."
+                "history. Keep checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify "
+                "against them."
             )
     raise typer.Exit(0 if report.ok else 1)
 
