@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from affidavit._files import read_file, write_file
 from affidavit._terminal import print_facts, print_json, progress, say
 from affidavit.errors import ConfigurationError, MissingDependencyError, NotFoundError
 
@@ -78,9 +79,9 @@ def proof(
         note = None
     made = prove_entry(home.ledger, found[0], note)
     if entry is not None:
-        _write(entry, home.ledger.entry(found[0]))
+        write_file(entry, home.ledger.entry(found[0]))
     if output is not None:
-        _write(output, made.to_bytes())
+        write_file(output, made.to_bytes())
     if as_json:
         facts = {"ok": True, "index": made.index, "output": str(output or "")}
         print_json({**facts, "proof": made.to_bytes().decode()})
@@ -106,8 +107,8 @@ def _check_proof(
             "A proof is checked against the entry's bytes and the log's key.",
             hint="Give --entry FILE and --key FILE.",
         )
-    found = TlogProof.parse(_read(check))
-    head = found.verify(_read(entry), NoteVerifier.parse(_text(key)))
+    found = TlogProof.parse(read_file(check))
+    head = found.verify(read_file(entry), NoteVerifier.parse(_text(key)))
     witnesses = _witnesses(witness_keys)
     if witnesses:
         check_quorum(found.checkpoint, witnesses, quorum or len(witnesses))
@@ -131,7 +132,7 @@ def consistency(
 
     _, home = present()
     verifier = NoteVerifier.parse(_text(key)) if key else home.verifier
-    before = open_checkpoint(_read(old), verifier)
+    before = open_checkpoint(read_file(old), verifier)
     head, path = prove_extension(home.ledger, before)
     if as_json:
         facts = {"ok": True, "old": before.size, "size": head.size, "root": head.root.hex()}
@@ -215,7 +216,7 @@ def bundle(
     with progress("Exporting", quiet=as_json):
         report = _report(key)
         archive = export_bundle(home, settings, key, disclose=disclose, report=report)
-    _write(output, archive)
+    write_file(output, archive)
     facts = verify_bundle(archive, home.verifier).to_dict()
     if as_json:
         print_json({**facts, "output": str(output), "bytes": len(archive)})
@@ -254,7 +255,7 @@ def show_bundle(
         )
     pinned = NoteVerifier.parse(_text(key))
     found = verify_bundle(
-        _read(path), pinned, witnesses=_witnesses(witness_keys), quorum=quorum
+        read_file(path), pinned, witnesses=_witnesses(witness_keys), quorum=quorum
     ).to_dict()
     if as_json:
         print_json(found)
@@ -309,24 +310,4 @@ def _witnesses(paths: list[Path]) -> list[WitnessVerifier]:
 
 
 def _text(path: Path) -> str:
-    return _read(path).decode("utf-8", "replace")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigurationError(
-            f"{path} cannot be written: {error.strerror}.",
-            hint="Name a file in a folder that this user can write.",
-        ) from error
+    return read_file(path).decode("utf-8", "replace")

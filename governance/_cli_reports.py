@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from affidavit._files import write_file
 from affidavit._home import Home
 from affidavit._settings import Settings
-from affidavit.errors import ConfigurationError
 
 
 def write_report(home: Home, settings: Settings, name: str, path: Path) -> int:
@@ -28,16 +28,7 @@ def write_report(home: Home, settings: Settings, name: str, path: Path) -> int:
     from affidavit.ui import render_report
 
     content = render_report(home, settings, name).encode()
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigurationError(
-            f"The report cannot be written to {path}: {error.strerror}.",
-            hint="Name a file in a folder that this user can write.",
-        ) from error
+    write_file(path, content)
     return len(content)
 
 

@@ -18,6 +18,7 @@ from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
 from affidavit._cli_show import register_show
+from affidavit._files import read_file, write_file
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
 from affidavit.errors import (
     AffidavitError,
@@ -149,8 +150,8 @@ def verify(
         show_bundle(bundle, key, witness_key or [], quorum, as_json=as_json)
         return
     _, home = present()
-    pinned = NoteVerifier.parse(_read(key).decode("utf-8", "replace")) if key else None
-    exported = _read(checkpoint) if checkpoint else None
+    pinned = NoteVerifier.parse(read_file(key).decode("utf-8", "replace")) if key else None
+    exported = read_file(checkpoint) if checkpoint else None
     cosigned = check_witnesses(home, exported, witness_key or [], quorum)
     with progress("Verifying", quiet=as_json) as told:
         report = verify_home(home, verifier=pinned, exported=exported, progress=told)
@@ -199,7 +200,7 @@ def checkpoint(
     _, home = present()
     note = home.ledger.checkpoint()
     if output is not None:
-        output.write_bytes(note)
+        write_file(output, note)
     head = home.ledger.head()
     if as_json:
         facts = {"ok": True, "origin": head.origin, "size": head.size, "root": head.root.hex()}
@@ -337,10 +338,3 @@ def demo(
     if as_json:
         print_json(result)
     raise typer.Exit(0 if result["ok"] else 1)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import affidavit as aff
+from affidavit.cli import main
 
 
 @pytest.fixture
@@ -64,3 +66,17 @@ def risk(home, loans):
         return LogisticRegression().fit(frame[["income", "debt"]], frame["granted"])
 
     return fit(loans)
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process; gives (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call

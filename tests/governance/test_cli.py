@@ -10,22 +10,7 @@ import sys
 
 import pytest
 
-from affidavit.cli import main
 from affidavit.lineage import Ledger, NoteSigner, SigningKey, read_key
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process; gives (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def test_init_makes_a_home_and_is_safe_to_repeat(cli, tmp_path, monkeypatch):
@@ -144,6 +129,16 @@ def test_verify_against_an_exported_checkpoint_sees_the_last_ten_entries_cut_off
     assert code == 1
     assert found[0]["code"] == "entries-cut-off"
     assert found[0]["where"] == f"entry {size - 10}"
+
+
+def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(
+    cli, small_home, tmp_path
+):
+    nowhere = tmp_path / "no" / "folder" / "x"
+    for command in (("checkpoint",), ("report", "tumour"), ("bundle", "tumour")):
+        code, _, err = cli(*command, "-o", nowhere)
+        assert code == 2
+        assert "cannot be written" in err
 
 
 def test_verify_with_a_pinned_key_does_not_trust_the_home(cli, small_home, tmp_path):

@@ -11,22 +11,6 @@ import zipfile
 
 import pytest
 
-from affidavit.cli import main
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process; gives (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
-
 
 @pytest.fixture
 def prediction(cli, small_home):

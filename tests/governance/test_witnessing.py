@@ -18,7 +18,6 @@ from affidavit import _witnesses as client
 from affidavit._home import create_home
 from affidavit._witness_server import MAX_BODY, WitnessServer, open_witness
 from affidavit._witnesses import WitnessAddress, cosign, cosigned_note, note_path
-from affidavit.cli import main
 from affidavit.errors import (
     CheckpointError,
     ConfigurationError,
@@ -33,20 +32,6 @@ from affidavit.lineage import (
     record_bytes,
     timestamp,
 )
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process; gives (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["affidavit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture
