@@ -86,12 +86,10 @@ def show(
 
 
 def _show_one(home: Any, reader: Any, index: int, *, as_json: bool) -> None:
-    from affidavit.lineage import leaf_hash, open_checkpoint, verify_inclusion
+    from affidavit._evidence import included_entry
+    from affidavit.lineage import leaf_hash
 
-    body = home.ledger.entry(index)
-    note, path = home.ledger.inclusion(index)
-    head = open_checkpoint(note, home.verifier)
-    verify_inclusion(index, head.size, leaf_hash(body), path, head.root)
+    body, head, path = included_entry(home, index)
     entry = reader.entry(index)
     content = entry.record if entry.record is not None else _statement(entry)
     proof = {

@@ -60,3 +60,9 @@ def present() -> tuple[Settings, Home]:
 def acting(settings: Settings) -> str:
     """Return who acts now."""
     return current_actor.get() or settings.actor
+
+
+def run_id() -> str:
+    """Return the id of the innermost run that is under way; empty where there is none."""
+    work = current_run.get()
+    return work.id if work is not None else ""

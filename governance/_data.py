@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import gives_stream, guarded
-from affidavit._context import acting, current_run, present
+from affidavit._context import acting, current_run, present, run_id
 from affidavit._excluded import note_exclusions
 from affidavit._frame_columns import check_tagged, column_names
 from affidavit._home import Home
@@ -76,7 +76,7 @@ class _DataGuard:
     def begin(self, bound: inspect.BoundArguments) -> None:
         del bound
         self._settings, self._home = present()
-        enforce(self._home, self._settings, self._question(self._tags()), run=_run_id())
+        enforce(self._home, self._settings, self._question(self._tags()), run=run_id())
 
     def active(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -132,7 +132,7 @@ class _DataGuard:
         tags = self._tags()
         columns = {column: tags.get(column, []) for column in names}
         question = self._question(columns, origin.digest)
-        ruling = enforce(self._home, self._settings, question, run=_run_id())
+        ruling = enforce(self._home, self._settings, question, run=run_id())
         try:
             check_tagged(frame, names, tags)
             governed, applied = apply_obligations(
@@ -173,7 +173,7 @@ class _DataGuard:
             "time": timestamp(),
             "purpose": self._purpose,
             "code": code_facts(self._function),
-            "run": _run_id(),
+            "run": run_id(),
             "inputs": [item.to_json() for item in inputs],
             **work,
         }
@@ -182,8 +182,3 @@ class _DataGuard:
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: the subject of a read that gave nothing."""
-
-
-def _run_id() -> str:
-    work = current_run.get()
-    return work.id if work is not None else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit._context import acting, present
+from affidavit._evidence import included_entry, verified_statement
 from affidavit._home import Home
 from affidavit._models import unpickle
 from affidavit._policy import Question, enforce
@@ -17,12 +18,9 @@ from affidavit._settings import Settings
 from affidavit.errors import ExplanationError, NotFoundError, VerificationError
 from affidavit.lineage import (
     check_disclosures,
-    leaf_hash,
     new_id,
-    open_checkpoint,
     record_bytes,
     timestamp,
-    verify_inclusion,
 )
 
 
@@ -136,10 +134,7 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
         "audit",
     )
     ruling = enforce(home, settings, question)
-    body = home.ledger.entry(index)
-    note, path = home.ledger.inclusion(index)
-    checkpoint = open_checkpoint(note, home.verifier)
-    verify_inclusion(index, checkpoint.size, leaf_hash(body), path, checkpoint.root)
+    _, checkpoint, _ = included_entry(home, index)
     payload = home.ledger.payload(identifier)
     if payload is None:
         raise NotFoundError(
@@ -168,8 +163,6 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
 
 def _background(home: Home, digest: str) -> tuple[Any, str]:
     import pyarrow.parquet as pq
-
-    from affidavit._evidence import verified_statement
 
     for index in Reader(home).evidence(digest, "explanation"):
         kept = verified_statement(home, index).predicate.get("background")

@@ -137,7 +137,7 @@ def _play(stage: _Stage, frame: Any) -> bool:
         digest = approve(stage.home, stage.settings, f"{name}@latest", APPROVER, "demo")
         found["approved"] = f"{digest[:26]}… by {APPROVER}"
     second = _gate(stage, "Promotion gate, after the approval")
-    served = _serve(stage, test, model) if second.allowed else _not_served(stage)
+    served = _serve(stage, test) if second.allowed else _not_served(stage)
     report_ok = _report(stage)
     with stage.step("Verification of everything from the stored bytes") as found:
         with progress("Verifying", quiet=stage.quiet) as told:
@@ -241,8 +241,7 @@ def _enrol(stage: _Stage) -> None:
         stage.home.enrol(APPROVER, "approver", actor=stage.settings.actor)
 
 
-def _serve(stage: _Stage, test: Any, model: Any) -> bool:
-    del model
+def _serve(stage: _Stage, test: Any) -> bool:
     chosen, name = stage.scenario, stage.scenario["name"]
     with stage.step(f"Serving {SERVED} predictions, each recorded before it is answered") as found:
         loaded = aff.load(f"{name}@production", purpose=chosen["purpose"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from affidavit._home import Home
-from affidavit.errors import EnvelopeError, VerificationError
+from affidavit.errors import EnvelopeError, ProofError, VerificationError
 from affidavit.lineage import (
     APPROVAL,
     TRUST_ROOT,
+    Checkpoint,
     Envelope,
     PublicKey,
     Statement,
@@ -40,19 +41,33 @@ def verified_statement(home: Home, index: int) -> Statement:
     return statement
 
 
-def _included(home: Home, index: int) -> tuple[Envelope, Statement]:
+def included_entry(home: Home, index: int) -> tuple[bytes, Checkpoint, list[bytes]]:
+    """Return an entry's bytes, the newest checkpoint, and the proof that it covers the entry.
+
+    Args:
+        home: Whose ledger it is in.
+        index: Its log index.
+
+    Raises:
+        NotFoundError: There is no such entry.
+        ProofError: The stored bytes are not those that were logged.
+    """
     body = home.ledger.entry(index)
     note, path = home.ledger.inclusion(index)
     checkpoint = open_checkpoint(note, home.verifier)
     try:
         verify_inclusion(index, checkpoint.size, leaf_hash(body), path, checkpoint.root)
-    except VerificationError as error:
-        raise VerificationError(
+    except ProofError as error:
+        raise ProofError(
             f"Entry {index} is not the one that was logged.",
             hint="Run `affidavit verify`.",
             index=index,
         ) from error
-    parsed = parse_entry(body)
+    return body, checkpoint, path
+
+
+def _included(home: Home, index: int) -> tuple[Envelope, Statement]:
+    parsed = parse_entry(included_entry(home, index)[0])
     if isinstance(parsed, dict):
         raise VerificationError(f"Entry {index} is a record, not a statement.", index=index)
     return parsed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit import explain as measurements
-from affidavit._context import acting, current_run, present
+from affidavit._context import acting, present, run_id
 from affidavit._frame_columns import column_names
 from affidavit._home import Home
 from affidavit._recording import keep_artifact, record
@@ -103,7 +103,7 @@ def evaluate(
             "name": name,
             "actor": acting(settings),
             "time": timestamp(),
-            "run": _run_id(),
+            "run": run_id(),
             "n": len(_array(y)),
             "positive": str(chosen) if chosen is not None else "",
             "metrics": metrics,
@@ -152,7 +152,7 @@ def explain_model(
         "actor": acting(settings),
         "time": timestamp(),
         "outcome": "additive",
-        "run": _run_id(),
+        "run": run_id(),
         "seed": seed,
         "summary": result.summary(),
         "mean_absolute": result.mean_absolute(),
@@ -351,8 +351,3 @@ def _labels(y: Any) -> Fingerprint:
     values = _array(y)
     # Text labels come as objects from some libraries and as text from others.
     return fingerprint(values.astype(str) if values.dtype.kind in "OUT" else values)
-
-
-def _run_id() -> str:
-    work = current_run.get()
-    return work.id if work is not None else ""
