@@ -18,7 +18,7 @@ from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._records import parse_entry
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._store import Store
+from affidavit.lineage._store import open_store
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
@@ -31,7 +31,7 @@ _LONGEST_GAP = 1_000_000
 
 
 def verify_ledger(
-    path: Path,
+    where: Path | str,
     verifier: NoteVerifier,
     *,
     exported: bytes | None = None,
@@ -41,7 +41,7 @@ def verify_ledger(
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
     Args:
-        path: The store.
+        where: The store: the path of a SQLite file.
         verifier: The log's public key, from a place that the log's operator cannot change.
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
@@ -54,7 +54,7 @@ def verify_ledger(
         LedgerUnavailableError: The store cannot be read.
         LedgerCorruptError: The store is not a ledger, or is damaged as a database.
     """
-    store = Store(path)
+    store = open_store(where)
     faults = Faults()
     try:
         with store.reading() as connection:
