@@ -116,7 +116,7 @@ def scrub(where: Path | str, gone: bytes = b"") -> int:
     """Rebuild a store so that nothing that was deleted from it stays in its files.
 
     Args:
-        where: The store: the path of a SQLite file.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         gone: Bytes that must not be found afterwards.
 
     Returns:

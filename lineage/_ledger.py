@@ -40,7 +40,7 @@ class Ledger:
     """An append-only log in a store.
 
     Args:
-        where: The store: the path of a SQLite file.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, pinned by the caller; its name is the log's origin.
         signer: The log's private key; without it the ledger can be read only.
         create: Make a new, empty ledger.

@@ -22,10 +22,12 @@ from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from affidavit.errors import LedgerCorruptError, LedgerError
+from affidavit.errors import ConfigurationError, LedgerCorruptError, LedgerError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
+POSTGRES_SCHEMES = ("postgresql", "postgres")
+"""The schemes of a URL that names a PostgreSQL database."""
 
 
 class UnreadableTextError(LedgerCorruptError):
@@ -214,20 +216,54 @@ class Store(ABC):
     def _roll_back(self, connection: Connection) -> None: ...
 
 
+def is_postgres(where: Path | str) -> bool:
+    """Return whether a store is named by a PostgreSQL URL, and not by a path.
+
+    Raises:
+        ConfigurationError: It is a URL of another kind.
+    """
+    scheme, colon, _ = str(where).partition("://") if isinstance(where, str) else ("", "", "")
+    if colon and scheme not in POSTGRES_SCHEMES:
+        raise ConfigurationError(
+            f"A store of the kind {scheme!r} is unknown.",
+            hint="Give postgresql://…, or a path for SQLite.",
+        )
+    return bool(colon)
+
+
 def open_store(where: Path | str, *, create: bool = False) -> Store:
     """Open a store.
 
     Args:
-        where: The path of a SQLite file.
-        create: `create_tables` will make it a ledger's; a file is made where there is none.
+        where: A ``postgresql://`` URL, or the path of a SQLite file.
+        create: `create_tables` will make it a ledger's; a SQLite file is made where there is none.
 
     Raises:
+        ConfigurationError: The URL is malformed.
         LedgerUnavailableError: The store cannot be opened or made.
         LedgerCorruptError: It is not a ledger's store.
+        MissingDependencyError: The driver for PostgreSQL is not installed.
     """
+    if is_postgres(where):
+        from affidavit.lineage._postgres_store import PostgresStore
+
+        return PostgresStore(str(where), create=create)
     from affidavit.lineage._sqlite_store import SqliteStore
 
     return SqliteStore(Path(where), create=create)
+
+
+def store_location(where: Path | str) -> str:
+    """Return where a store is as messages name it, without a password.
+
+    Raises:
+        ConfigurationError: The URL is malformed.
+    """
+    if is_postgres(where):
+        from affidavit.lineage._postgres_url import PostgresUrl
+
+        return PostgresUrl.parse(str(where)).location
+    return str(where)
 
 
 def store_of(connection: Connection) -> Store:

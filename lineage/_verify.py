@@ -41,7 +41,7 @@ def verify_ledger(
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
     Args:
-        where: The store: the path of a SQLite file.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, from a place that the log's operator cannot change.
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
