@@ -1,6 +1,6 @@
 """A process that drains the spools of one home, started by whoever spools and gone when idle.
 
-    python -m affidavit._drainer HOME
+python -m affidavit._drainer HOME
 """
 
 from __future__ import annotations

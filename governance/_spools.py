@@ -34,8 +34,8 @@ from affidavit.lineage import (
     Statement,
     drain_lock,
     dump_json,
-    list_segments,
     open_writer,
+    segment_sizes,
     timestamp,
 )
 
@@ -59,6 +59,7 @@ class HomeSpools:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._drainers: list[subprocess.Popen[bytes]] = []
+        self._settled: dict[str, int] = {}
 
     def append(
         self, settings: Settings, kind: int, count: int, content: Callable[[str, int], bytes]
@@ -92,7 +93,8 @@ class HomeSpools:
         Raises:
             LedgerError: The log takes nothing in; what is not in it still waits.
         """
-        if not self.waiting():
+        sizes = segment_sizes(self.folder)
+        if not sizes or sizes == self._settled or not self._home.can_append():
             return Drained()
         with drain_lock(self.folder, wait=wait) as held:
             if not held:
@@ -100,7 +102,11 @@ class HomeSpools:
                     f"Another process has been draining {self.folder} for {wait:.0f} s.",
                     hint="Try again; `affidavit doctor` shows what waits.",
                 )
-            return self.drain()
+            done = self.drain()
+        if done.records == 0:
+            # Nothing new came since these sizes were seen: they need not be looked into again.
+            self._settled = sizes
+        return done
 
     def drain(self) -> Drained:
         """Take in everything that waits; the caller holds the folder's lock."""
@@ -113,10 +119,6 @@ class HomeSpools:
             make=functools.partial(make_messages, home),
             sign_gap=functools.partial(_sign_gap, home),
         ).run()
-
-    def waiting(self) -> bool:
-        """Return whether there are spools here that this home could take in."""
-        return bool(list_segments(self.folder)) and self._home.can_append()
 
     def close(self) -> None:
         """End this process's spool and take in what waits, where nobody else does it just now."""
@@ -139,7 +141,7 @@ class HomeSpools:
                 return
             with contextlib.suppress(OSError), open_log(self.folder) as log:
                 self._drainers.append(
-                    subprocess.Popen(
+                    subprocess.Popen(  # noqa: S603  # this interpreter and a folder
                         [sys.executable, "-P", "-m", "affidavit._drainer", str(self._home.folder)],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
@@ -161,7 +163,12 @@ class HomeSpools:
                 home = self._home
 
                 def opened(writer: str) -> None:
-                    open_writer(home.ledger, writer, home.place, actor=settings.actor)
+                    try:
+                        open_writer(home.ledger, writer, home.place, actor=settings.actor)
+                    except LedgerUnavailableError:
+                        if settings.on_error != "spool":
+                            raise
+                        # The drainer tells the log of it, later.
 
                 found = Spool(
                     self.folder,
@@ -185,7 +192,9 @@ def open_log(folder: Path) -> Any:
     path = folder / "drainer.log"
     size = path.stat().st_size if path.exists() else 0
     return os.fdopen(
-        os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if size > 1 << 16 else os.O_APPEND), 0o600),
+        os.open(
+            path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if size > 1 << 16 else os.O_APPEND), 0o600
+        ),
         "ab",
     )
 

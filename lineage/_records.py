@@ -35,8 +35,24 @@ def new_id() -> str:
 
 def timestamp(moment: datetime | None = None) -> str:
     """Return a moment, by default this one, as RFC 3339 in UTC with milliseconds and ``Z``."""
-    at = (moment or datetime.now(UTC)).astimezone(UTC)
+    if moment is None:
+        return _now()
+    at = moment.astimezone(UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+_second = (0, "")
+
+
+def _now() -> str:
+    # A service asks many times within one second, and most of the text stays the same.
+    global _second  # noqa: PLW0603  # one tuple, replaced whole
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    known, text = _second
+    if known != seconds:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _second = (seconds, text)
+    return f"{text}.{milliseconds:03d}Z"
 
 
 def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:

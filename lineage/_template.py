@@ -29,8 +29,9 @@ class RecordTemplate:
         found = re.findall("|".join(marks), body.decode())
         self._pieces = [piece.encode() for piece in pieces]
         self._names = [marks[mark] for mark in found]
+        self.size = len(body)
 
-    def fill(self, values: Mapping[str, str | int]) -> bytes:
+    def fill(self, **values: str | int) -> bytes:
         """Return the record with its holes filled.
 
         Args:
@@ -68,5 +69,3 @@ def _marked(value: Any, marks: dict[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return [_marked(item, marks) for item in value]
     return value
-
-
