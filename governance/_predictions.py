@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit._home import Home
+from affidavit._payload_rows import json_safe
 from affidavit.errors import SpoolDamagedError
 from affidavit.lineage import Made, Message, SealedPayload, record_bytes
 
@@ -41,12 +42,52 @@ class Predictions:
         """
         try:
             fields, rows = json.loads(content)
-            return cls(dict(fields), [(str(i), str(s), dict(f), o) for i, s, f, o in rows])
+            # Half a surrogate pair passes through JSON, but no UTF-8 can carry it.
+            return cls(
+                dict(fields),
+                [(str(i), str(s), dict(json_safe(f)), json_safe(o)) for i, s, f, o in rows],
+            )
         except (ValueError, TypeError) as error:
             raise SpoolDamagedError(
                 f"A spooled message cannot be read: {error}.",
                 hint="Drain it with the version of Affidavit that wrote it.",
             ) from error
+
+
+class PredictionTemplate:
+    """Messages of one prediction each that differ in a few members only.
+
+    Args:
+        fields: The members that stay the same.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._prefix = b"[" + _ENCODER.encode(fields).encode()[:-1] + b',"time":"'
+
+    def fill(
+        self,
+        *,
+        time: str,
+        decision: str,
+        identifier: str,
+        subject: str,
+        features: bytes,
+        output: bytes,
+    ) -> bytes:
+        """Return the message of one served prediction.
+
+        Args:
+            time: When it was served.
+            decision: The id of the policy's decision.
+            identifier: Its own id.
+            subject: The data subject's name, or nothing.
+            features: The features as JSON.
+            output: The output as JSON.
+        """
+        ids = f'{time}","decision":"{decision}","outcome":"served"}},[["{identifier}",'
+        name = _ENCODER.encode(subject) if subject else '""'
+        rest = (ids.encode(), name.encode(), b",", features, b",", output, b"]]]")
+        return self._prefix + b"".join(rest)
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

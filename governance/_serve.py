@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
-from affidavit._payload_rows import input_rows, json_safe, output_rows
+from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_row, plain_value
 from affidavit._policy import Question, Ruling, enforce, unmet
 from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
 from affidavit._recording import note_gap, record, spool
@@ -106,7 +107,14 @@ class _Served:
             self.purpose,
             extra={"evidence": evidence},
         )
-        plan = ServePlan(home, settings, question, actor)
+        fields = {
+            "model": model.name,
+            "version": model.version,
+            "model_digest": model.digest,
+            "actor": actor,
+            "purpose": self.purpose,
+        }
+        plan = ServePlan(home, settings, question, actor, fields)
         self._plan = ((home, settings, resolved, actor), plan)
         return plan
 
@@ -128,6 +136,9 @@ class _ServeGuard:
         self._actor: str
         self._model: ModelReference
         self._ruling: Ruling
+        self._plan: ServePlan
+        self._subject = ""
+        self._plain: bytes | None = None
         self._rows: list[dict[str, Any]] = []
         self._streamed: list[Any] = []
 
@@ -136,7 +147,7 @@ class _ServeGuard:
         resolved = _resolve(self._home, self._served.reference)
         self._model = resolved[0]
         self._actor = acting(self._settings)
-        plan = self._served.plan(self._home, self._settings, resolved, self._actor)
+        self._plan = plan = self._served.plan(self._home, self._settings, resolved, self._actor)
         if self._settings.durability == "log":
             self._ruling = enforce(self._home, self._settings, plan.question)
         else:
@@ -148,6 +159,13 @@ class _ServeGuard:
             given = self._govern(question, given)
             if names:
                 bound.arguments[names[0]] = given
+        if self._settings.durability != "log":
+            self._plain = plain_row(given)
+        if self._plain is not None and len(given) <= MOST_FIELDS:
+            self._subject = self._served.subject_of(given)
+            # Decoded only where more than the plain case comes of it.
+            return
+        self._plain = None
         self._rows = input_rows(given)
 
     def _govern(self, question: Question, given: Any) -> Any:
@@ -165,11 +183,36 @@ class _ServeGuard:
         return value
 
     def done(self, result: Any) -> Any:
+        if self._plain is not None and not self._streamed:
+            plain = plain_value(result)
+            if plain is not None:
+                self._keep_plain(self._plain, plain)
+                return result
+        self._decode()
         output = self._streamed or result
         self._record("served", output_rows(output, len(self._rows)))
         return result
 
+    def _decode(self) -> None:
+        if self._plain is not None:
+            self._rows = input_rows(json.loads(self._plain))
+
+    def _keep_plain(self, features: bytes, output: bytes) -> None:
+        identifier = new_id()
+        content = self._plan.prediction.fill(
+            time=timestamp(),
+            decision=self._ruling.id,
+            identifier=identifier,
+            subject=self._subject,
+            features=features,
+            output=output,
+        )
+        what = f"1 prediction(s) of {self._model.name}"
+        spool(self._home, self._settings, what, MESSAGE, 1, lambda *_: content)
+        note_served([identifier])
+
     def failed(self, error: BaseException) -> None:
+        self._decode()
         if isinstance(error, GeneratorExit):
             self._record("closed", [self._streamed] * len(self._rows))
             return
@@ -181,12 +224,8 @@ class _ServeGuard:
             return
         identifiers = [new_id() for _ in self._rows]
         fields = {
+            **self._plan.fields,
             "time": timestamp(),
-            "model": self._model.name,
-            "version": self._model.version,
-            "model_digest": self._model.digest,
-            "actor": self._actor,
-            "purpose": self._served.purpose,
             "decision": self._ruling.id,
             "outcome": outcome,
             **more,

@@ -6,6 +6,7 @@ more than its own features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from affidavit._home import Home
@@ -18,6 +19,7 @@ from affidavit._policy import (
     engine_for,
     rule,
 )
+from affidavit._predictions import PredictionTemplate
 from affidavit._recording import spool
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError
@@ -43,10 +45,20 @@ class ServePlan:
         settings: Which engine decides, on which data.
         question: What is asked each time.
         actor: Who asks.
+        fields: What the records of its predictions have in common.
     """
 
-    def __init__(self, home: Home, settings: Settings, question: Question, actor: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        question: Question,
+        actor: str,
+        fields: Mapping[str, Any],
+    ) -> None:
         self.question = question
+        self.fields = fields
+        self.prediction = PredictionTemplate(fields)
         self._home = home
         self._settings = settings
         self._actor = actor
@@ -78,9 +90,11 @@ class ServePlan:
             # What no entry can hold as it is takes the way that keeps it beside the log.
             ruling = rule(self._home, self._settings, self.question)
         else:
+            said, at = b'"%b"' % identifier.encode(), b'"%b"' % now.encode()
 
             def body(writer: str, number: int) -> bytes:
-                filled = template.fill(id=identifier, time=now, writer=writer, number=number)
+                whose = b'"%b"' % writer.encode()
+                filled = template.fill(id=said, time=at, writer=whose, number=b"%d" % number)
                 return pack_records([filled])
 
             spool(self._home, self._settings, self._what, RECORDS, 1, body)

@@ -108,7 +108,7 @@ def load_settings() -> Settings:
         ConfigurationError: The file is malformed, or a value is not one of those permitted.
     """
     # On the path of every served call: a stat or two, and no path is taken apart.
-    key = (os.getcwd(), *map(os.environ.get, _VARIABLES))  # noqa: PTH109  # ten times faster
+    key = (os.getcwd(), *map(_variables.get, _NAMES))  # noqa: PTH109  # ten times faster
     named = os.environ.get("AFFIDAVIT_CONFIG")
     stamp = _stamp(named or "affidavit.toml")
     known = _latest[0]
@@ -138,8 +138,13 @@ _VARIABLES = (
     "AFFIDAVIT_ACTOR",
     "AFFIDAVIT_ROLES",
 )
+# What lies behind os.environ in CPython: five look-ups there cost more than all else here.
+_variables: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+_NAMES: tuple[Any, ...] = (
+    _VARIABLES if _variables is os.environ else tuple(map(os.fsencode, _VARIABLES))
+)
 _Stamp = tuple[int, int, int]
-_Known = tuple[tuple[str | None, ...], _Stamp | None, str | None, _Stamp | None, Settings]
+_Known = tuple[tuple[Any, ...], _Stamp | None, str | None, _Stamp | None, Settings]
 _latest: list[_Known | None] = [None]
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -25,10 +26,34 @@ Parsed = tuple[Envelope, Statement] | dict[str, Any]
 """What an entry says: an envelope and the statement in it, or a record."""
 
 
+class _Random:
+    """The system's random bytes, asked for by the page: a system call an id costs more than it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        with self._lock:
+            at = self._at
+            if at + count > len(self._bytes):
+                self._bytes, at = os.urandom(4096), 0
+            self._at = at + count
+            return self._bytes[at : at + count]
+
+
+_RANDOM = _Random()
+# Two processes must not go on with the same bytes.
+os.register_at_fork(after_in_child=_RANDOM.forget)
+
+
 def new_id() -> str:
     """Return a new time-ordered id: a UUID version 7 (RFC 9562 §5.7) as 32 hex digits."""
     milliseconds = time.time_ns() // 1_000_000
-    value = int.from_bytes(os.urandom(10), "big")
+    value = int.from_bytes(_RANDOM.take(10), "big")
     high, low = value >> 68, value & ((1 << 62) - 1)
     return f"{milliseconds:012x}7{high:03x}{0x8000000000000000 | low:016x}"
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from affidavit.lineage._records import record_bytes
 
-_TEXT = re.compile(r"[ !#-\[\]-~]*")
-
 
 class RecordTemplate:
     """A record in which some members are filled in later.
@@ -27,29 +25,20 @@ class RecordTemplate:
         body = record_bytes(kind, {k: _marked(value, marks) for k, value in fields.items()})
         pieces = re.split("|".join(f'"{mark}"' for mark in marks), body.decode())
         found = re.findall("|".join(marks), body.decode())
-        self._pieces = [piece.encode() for piece in pieces]
-        self._names = [marks[mark] for mark in found]
+        self._parts = [b""] * (2 * len(pieces) - 1)
+        self._parts[::2] = [piece.encode() for piece in pieces]
+        self._holes = [(2 * n + 1, marks[mark]) for n, mark in enumerate(found)]
         self.size = len(body)
 
-    def fill(self, **values: str | int) -> bytes:
+    def fill(self, **values: bytes) -> bytes:
         """Return the record with its holes filled.
 
         Args:
-            values: Plain ASCII texts without quotes and backslashes, or integers, by hole.
-
-        Raises:
-            ValueError: A text would need an escape.
+            values: The JSON of each hole's value, in the form of `dump_json`.
         """
-        parts = [self._pieces[0]]
-        for name, piece in zip(self._names, self._pieces[1:], strict=True):
-            value = values[name]
-            if value.__class__ is int:
-                parts.append(b"%d" % value)
-            else:
-                if not _TEXT.fullmatch(str(value)):
-                    raise ValueError(f"{value!r} cannot be filled in as it is.")
-                parts.append(f'"{value}"'.encode())
-            parts.append(piece)
+        parts = self._parts.copy()
+        for place, name in self._holes:
+            parts[place] = values[name]
         return b"".join(parts)
 
 
