@@ -34,6 +34,12 @@ APPLICATION_ID = 0x41464644
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
 
+CACHE_KIB = 16 * 1024
+"""How many pages of the file a connection keeps in memory, in KiB, where it has use for them."""
+
+WAL_PAGES = 4000
+"""How long the write-ahead log grows before it is copied into the file, in pages."""
+
 
 class Store:
     """An open SQLite store.
@@ -107,6 +113,10 @@ class Store:
             # The mode is kept in the file; a database that is not ours is left as it is.
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # In KiB: a batch of ten thousand records is not written out before it is complete.
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        # In pages of 4 KiB: what many commits change is copied into the file once.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
 
     def _on_close(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         self._raw.discard(connection)
