@@ -143,7 +143,7 @@ class Ledger:
         self.verifier = verifier
         self._signer = signer
         self._edge: CompactRange | None = None
-        # The newest note whose signature was checked; no need to check the same bytes again.
+        # The newest note that was checked or signed here; the same bytes need no second check.
         self._opened = (b"", Checkpoint(verifier.name, 0, EMPTY_ROOT))
         self.store = Store(path, create=create)
         if create:
@@ -188,10 +188,11 @@ class Ledger:
         with self.store.writing() as connection:
             tree = self._head(connection).copy()
             before = tree.size
+            opened = self._opened
             yield Appending(connection, tree)
             if tree.size > before:
-                self._write_checkpoint(connection, tree)
-        self._edge = tree
+                opened = self._write_checkpoint(connection, tree)
+        self._edge, self._opened = tree, opened
 
     def checkpoint(self) -> bytes:
         """Return the newest checkpoint as its signed note.
@@ -303,14 +304,18 @@ class Ledger:
                 )
         return edge
 
-    def _write_checkpoint(self, connection: Connection, tree: CompactRange) -> None:
+    def _write_checkpoint(
+        self, connection: Connection, tree: CompactRange
+    ) -> tuple[bytes, Checkpoint]:
         if self._signer is None:
             raise LedgerError(
                 "This ledger was opened without its key; nothing can be appended.",
                 hint="Restore keys/log.pem.",
             )
-        note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
+        checkpoint = Checkpoint(self.verifier.name, tree.size, tree.root())
+        note = checkpoint.signed(self._signer)
         insert_rows(connection, CHECKPOINT, [(tree.size, note)])
+        return note, checkpoint
 
 
 def prepare(bodies: Sequence[bytes], first: int) -> Prepared:

@@ -8,7 +8,8 @@ readers that disagree about one signed document are an attack).
 Both ways go through orjson first, which is many times faster, and only where its answer cannot
 differ (docs/adr/0016-a-fast-path-proves-or-hands-over.md): what it reads is taken where writing it
 again gives the same bytes, and what it writes where the value holds nothing but texts, whole
-numbers, booleans and nulls. Everything else takes the careful path of the standard library.
+numbers, booleans, nulls and such floats as both write alike. Everything else takes the careful
+path of the standard library.
 """
 
 from __future__ import annotations
@@ -99,21 +100,25 @@ def _parse_carefully(data: bytes) -> Any:
 
 def _plain(value: Any, depth: int = 1) -> bool:
     """Return whether orjson writes a value as the careful path would, or refuses it."""
-    # Exact types: of a subclass each writer has its own idea. Floats: the two write some of them
-    # differently, and orjson writes NaN as null.
+    # Exact types: of a subclass each writer has its own idea. Each float is tried: the two write
+    # some of them differently, and orjson writes NaN as null.
     kind = type(value)
     if kind is dict:
         if not all(type(key) is str for key in value):
             return False
         value = value.values()
     elif kind not in _ARRAYS:
-        return kind in _FLAT
+        return kind in _FLAT or (kind is float and _same_float(value))
     if depth > MAX_DEPTH:
         return False
     for item in value:  # noqa: SIM110  # a generator takes twice as long
         if type(item) not in _FLAT and not _plain(item, depth + 1):
             return False
     return True
+
+
+def _same_float(value: float) -> bool:
+    return orjson.dumps(value) == repr(value).encode()
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
