@@ -15,7 +15,7 @@ from affidavit.lineage._strict_json import parse_json
 Cells = tuple[Any, ...]
 """One row of an index table, in the order of the table's columns."""
 RECORD_TABLES = ("prediction", "decision", "access")
-"""The index tables whose rows come from records alone; each record has one row in one of them."""
+"""The index tables whose rows come from records alone; a record has at most one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,16 @@ def read_batch(bodies: Iterable[bytes], first: int = 0) -> Batch:
     for index, body in enumerate(bodies, first):
         value = parse_json(body)
         if type(value) is dict and "record" in value:
-            table, cells = row_of_record(index, value)
-            add[table](cells)
+            row = row_of_record(index, value)
+            if row is not None:
+                add[row[0]](row[1])
         else:
             others.append((index, value))
     return Batch(rows, index + 1 - first - len(others), others)
 
 
-def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells]:
-    """Return the one index row of a record: the table and the cells.
+def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | None:
+    """Return the index row of a record, as its table and the cells; None where it has none.
 
     Args:
         index: Its log index.
@@ -95,6 +96,8 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells]:
             time,
         )
     check_record(record)
+    if kind == "writer":
+        return None
     return "access", (
         index,
         0,

@@ -49,8 +49,8 @@ def rows_of(entry: int, parsed: Parsed) -> list[Row]:
         parsed: What it says.
     """
     if isinstance(parsed, dict):
-        table, cells = row_of_record(entry, parsed)
-        return [(_TABLES[table], cells)]
+        row = row_of_record(entry, parsed)
+        return [] if row is None else [(_TABLES[row[0]], row[1])]
     counts: dict[str, int] = {}
     rows: list[Row] = []
     for found, values in _of_statement(*parsed):
