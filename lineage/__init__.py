@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._spool_format import (
         MESSAGE,
         RECORDS,
+        SPOOL_PAGE,
         list_segments,
         pack_records,
         segment_sizes,
@@ -183,6 +184,7 @@ _SOURCES = {
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
     "list_segments": "affidavit.lineage._spool_format",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
     "segment_sizes": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
@@ -237,6 +239,7 @@ __all__ = [
     "RECORDS",
     "REPORT",
     "RUN_FIELD",
+    "SPOOL_PAGE",
     "STATEMENT_TYPE",
     "TEST_RESULT",
     "TRUST_ROOT",
