@@ -90,7 +90,7 @@ class Appending:
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
-            prepared: What `prepare` made of the entries, where it did so already.
+            prepared: What `Ledger.prepare` made of the entries, where it did so already.
 
         Returns:
             The entries' log indexes.
@@ -102,7 +102,7 @@ class Appending:
         if not bodies:
             return []
         first = self.tree.size
-        ready = (prepared or prepare(bodies, first)).moved_to(first)
+        ready = (prepared or _prepare(bodies, first)).moved_to(first)
         insert_rows(self.connection, ENTRY, list(enumerate(bodies, first)))
         extend_tiles(self.connection, self.tree, ready.leaves)
         _write_payloads(self.connection, payloads)
@@ -169,11 +169,21 @@ class Ledger:
         """
         if not bodies:
             return []
-        # Before the write lock is taken: other writers need not wait for it. Where none of them
-        # came in between, the log is as long as this one left it.
-        ready = prepare(bodies, self._edge.size if self._edge else 0)
+        ready = self.prepare(bodies)
         with self.transaction() as open_log:
             return open_log.add(bodies, payloads, ready)
+
+    def prepare(self, bodies: Sequence[bytes]) -> Prepared:
+        """Read entries before the write lock is taken: other writers need not wait for it.
+
+        Args:
+            bodies: The entries' exact bytes; at least one.
+
+        Raises:
+            LedgerError: An entry is too large or is neither a signed statement nor a record.
+        """
+        # Where nobody comes in between, the log is as long as this one left it.
+        return _prepare(bodies, self._edge.size if self._edge else 0)
 
     @contextmanager
     def transaction(self) -> Iterator[Appending]:
@@ -318,7 +328,7 @@ class Ledger:
         return note, checkpoint
 
 
-def prepare(bodies: Sequence[bytes], first: int) -> Prepared:
+def _prepare(bodies: Sequence[bytes], first: int) -> Prepared:
     """Read entries and derive what is stored beside them.
 
     Args:

@@ -132,7 +132,7 @@ def test_verify_against_an_exported_checkpoint_sees_the_last_ten_entries_cut_off
     found = json.loads(out)["errors"]
     assert code == 1
     assert found[0]["code"] == "entries-cut-off"
-    assert found[0]["where"] == f"entry {size - 10}"
+    assert found[0]["where"] == f"entry {cut}"
 
 
 def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(
