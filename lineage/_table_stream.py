@@ -75,8 +75,9 @@ def stream_tree(frame: Any, algorithm: str = "sha256") -> TableTree:
     with ThreadPoolExecutor(_THREADS) as pool:
         for group in _row_groups(frame, reader, schema):
             n_rows += group.num_rows
-            for known, leaf in zip(leaves, _hash_group(pool, group, kinds, algorithm), strict=True):
-                known += leaf
+            made = _hash_group(pool, group, kinds, algorithm)
+            for own, leaf in zip(leaves, made, strict=True):
+                own.extend(leaf)
     columns = zip(schema.names, kinds, leaves, strict=True)
     return TableTree(
         n_rows, tuple(TableColumn(name, kind, bytes(own), algorithm) for name, kind, own in columns)

@@ -207,10 +207,10 @@ def test_a_file_that_changes_while_it_is_hashed_is_refused(tmp_path, monkeypatch
 def test_files_that_come_or_go_while_a_directory_is_hashed_are_noticed(model, monkeypatch):
     hash_file, lock = _files._hash_file, threading.Lock()
 
-    def meddle(path, algorithm, *, follow):
+    def meddle(path, reading, *, follow):
         with lock:
             (model / "late").touch()
-        return hash_file(path, algorithm, follow=follow)
+        return hash_file(path, reading, follow=follow)
 
     monkeypatch.setattr(_files, "_hash_file", meddle)
     with pytest.raises(FingerprintError, match="came or went"):

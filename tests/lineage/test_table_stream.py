@@ -141,7 +141,7 @@ def test_a_relation_is_not_held_in_memory():
 
 def test_the_result_of_a_query_is_a_table_and_is_read_once(db):
     expected = table_digest(pa.table({"a": pa.array([1, 2], pa.int32())}))
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="DB-API"):
         assert table_digest(db.execute("select unnest([1, 2])::int as a")) == expected
     with pytest.raises(FingerprintError, match="did not give its rows"):
         table_digest(db)
