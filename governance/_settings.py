@@ -5,6 +5,7 @@
 home = ".affidavit"            # AFFIDAVIT_HOME
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
 on_error = "block"             # what a failing ledger does to a call: block, or warn
+file_cache = false             # whether inputs' files that have not changed are read again
 
 [policy]
 engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
@@ -42,7 +43,7 @@ from typing import Any, Literal
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "environment", "on_error"},
+    "affidavit": {"home", "environment", "on_error", "file_cache"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "people": None,
     "datasets": None,
@@ -62,6 +63,7 @@ class Settings:
         people: Declared people with their roles; None where there is no such table.
         environment: ``development`` or ``production``, told to the policies.
         on_error: What happens to a call whose record cannot be written.
+        file_cache: Whether digests of unchanged input files may come from the cache of digests.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
         packs: A folder of compiled packs in place of the shipped ones.
@@ -78,6 +80,7 @@ class Settings:
     people: Mapping[str, Any] | None = None
     environment: str = "development"
     on_error: Literal["block", "warn"] = "block"
+    file_cache: bool = False
     engine: Literal["embedded", "opa"] = "embedded"
     opa_url: str = ""
     opa_bundle: str = ""
@@ -168,6 +171,7 @@ def _settings(
             "production",
         ),
         on_error=_one_of("on_error", main.get("on_error", "block"), "block", "warn"),
+        file_cache=_one_of("file_cache", main.get("file_cache", False), False, True),
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),
@@ -244,10 +248,11 @@ def _policy_data(path: Path, stamp: _Stamp | None) -> Mapping[str, Any]:
     return value
 
 
-def _one_of(setting: str, value: Any, *permitted: str) -> Any:
-    if value not in permitted:
+def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
+    if value not in permitted or type(value) is not type(permitted[0]):
         raise ConfigurationError(
-            f"The setting {setting} is {value!r}.", hint=f"It can be {' or '.join(permitted)}."
+            f"The setting {setting} is {value!r}.",
+            hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
 

@@ -14,6 +14,7 @@ import typer
 
 from affidavit import __version__
 from affidavit._cli_erase import register_erase
+from affidavit._cli_files import register_files
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
@@ -42,6 +43,7 @@ app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
 register_erase(app)
+register_files(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

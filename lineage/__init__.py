@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from affidavit.lineage._environment import environment_facts
     from affidavit.lineage._erasure import Erasure, erase_subject, held, scrub
     from affidavit.lineage._estimators import estimator_fingerprint
-    from affidavit.lineage._files import directory_manifest, file_digest
+    from affidavit.lineage._file_cache import FileCache
+    from affidavit.lineage._files import DirectoryManifest, directory_manifest, file_digest
     from affidavit.lineage._findings import Fault, VerificationReport
-    from affidavit.lineage._fingerprint import fingerprint
+    from affidavit.lineage._fingerprint import fingerprint, fingerprint_parts
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
     from affidavit.lineage._keys import (
@@ -55,6 +56,19 @@ if TYPE_CHECKING:
         verify_consistency,
         verify_inclusion,
     )
+    from affidavit.lineage._model_key import (
+        ModelKey,
+        ModelVerifier,
+        read_model_key,
+        write_model_key,
+    )
+    from affidavit.lineage._model_signature import (
+        GIT_PATHS,
+        OMS_PREDICATE,
+        SignedModel,
+        open_signature,
+        sign_manifest,
+    )
     from affidavit.lineage._note import Note, NoteSigner, NoteVerifier, sign_note
     from affidavit.lineage._payloads import PayloadVault, SealedPayload, check_disclosures
     from affidavit.lineage._predicates import (
@@ -67,6 +81,7 @@ if TYPE_CHECKING:
         GAP,
         HOLD,
         KINDS,
+        MODEL_SIGNATURE,
         PROVENANCE,
         REPORT,
         RUN_FIELD,
@@ -81,7 +96,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._schemas import schema_for
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
-    from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._table_tree import TableDiff, TableTree, diff_tables
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
     from affidavit.lineage._verify import Progress, verify_ledger
@@ -100,21 +115,28 @@ _SOURCES = {
     "Cosigner": "affidavit.lineage._cosignature",
     "DATASET": "affidavit.lineage._predicates",
     "Digest": "affidavit.lineage._digest",
+    "DirectoryManifest": "affidavit.lineage._files",
     "ERASURE": "affidavit.lineage._predicates",
     "EVALUATION_FIELD": "affidavit.lineage._predicates",
     "EXPLANATION": "affidavit.lineage._predicates",
     "Envelope": "affidavit.lineage._envelope",
     "Erasure": "affidavit.lineage._erasure",
     "Fault": "affidavit.lineage._findings",
+    "FileCache": "affidavit.lineage._file_cache",
     "Fingerprint": "affidavit.lineage._digest",
     "GAP": "affidavit.lineage._predicates",
+    "GIT_PATHS": "affidavit.lineage._model_signature",
     "HOLD": "affidavit.lineage._predicates",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
     "MAX_ENTRY": "affidavit.lineage._records",
+    "MODEL_SIGNATURE": "affidavit.lineage._predicates",
+    "ModelKey": "affidavit.lineage._model_key",
+    "ModelVerifier": "affidavit.lineage._model_key",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
+    "OMS_PREDICATE": "affidavit.lineage._model_signature",
     "PROVENANCE": "affidavit.lineage._predicates",
     "PayloadVault": "affidavit.lineage._payloads",
     "Progress": "affidavit.lineage._verify",
@@ -125,10 +147,13 @@ _SOURCES = {
     "Resource": "affidavit.lineage._statement",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
+    "SignedModel": "affidavit.lineage._model_signature",
     "SigningKey": "affidavit.lineage._keys",
     "Statement": "affidavit.lineage._statement",
     "TEST_RESULT": "affidavit.lineage._predicates",
     "TRUST_ROOT": "affidavit.lineage._predicates",
+    "TableDiff": "affidavit.lineage._table_tree",
+    "TableTree": "affidavit.lineage._table_tree",
     "TlogProof": "affidavit.lineage._tlog_proof",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
@@ -153,17 +178,20 @@ _SOURCES = {
     "estimator_fingerprint": "affidavit.lineage._estimators",
     "file_digest": "affidavit.lineage._files",
     "fingerprint": "affidavit.lineage._fingerprint",
+    "fingerprint_parts": "affidavit.lineage._fingerprint",
     "held": "affidavit.lineage._erasure",
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
+    "open_signature": "affidavit.lineage._model_signature",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
     "pre_authentication_encoding": "affidavit.lineage._envelope",
     "prove_entry": "affidavit.lineage._proving",
     "prove_extension": "affidavit.lineage._proving",
     "read_key": "affidavit.lineage._keys",
+    "read_model_key": "affidavit.lineage._model_key",
     "read_secret": "affidavit.lineage._keys",
     "record_bytes": "affidavit.lineage._records",
     "reindex": "affidavit.lineage._reindex",
@@ -172,6 +200,7 @@ _SOURCES = {
     "schema_for": "affidavit.lineage._schemas",
     "scrub": "affidavit.lineage._erasure",
     "sign_envelope": "affidavit.lineage._envelope",
+    "sign_manifest": "affidavit.lineage._model_signature",
     "sign_note": "affidavit.lineage._note",
     "statement_facts": "affidavit.lineage._index",
     "statement_id": "affidavit.lineage._statement",
@@ -184,6 +213,7 @@ _SOURCES = {
     "verify_inclusion": "affidavit.lineage._merkle",
     "verify_ledger": "affidavit.lineage._verify",
     "write_key": "affidavit.lineage._keys",
+    "write_model_key": "affidavit.lineage._model_key",
     "write_secret": "affidavit.lineage._keys",
 }
 
@@ -198,9 +228,12 @@ __all__ = [
     "EVALUATION_FIELD",
     "EXPLANATION",
     "GAP",
+    "GIT_PATHS",
     "HOLD",
     "KINDS",
     "MAX_ENTRY",
+    "MODEL_SIGNATURE",
+    "OMS_PREDICATE",
     "PROVENANCE",
     "REPORT",
     "RUN_FIELD",
@@ -218,11 +251,15 @@ __all__ = [
     "Cosignature",
     "Cosigner",
     "Digest",
+    "DirectoryManifest",
     "Envelope",
     "Erasure",
     "Fault",
+    "FileCache",
     "Fingerprint",
     "Ledger",
+    "ModelKey",
+    "ModelVerifier",
     "Note",
     "NoteSigner",
     "NoteVerifier",
@@ -232,8 +269,11 @@ __all__ = [
     "Reindexed",
     "Resource",
     "SealedPayload",
+    "SignedModel",
     "SigningKey",
     "Statement",
+    "TableDiff",
+    "TableTree",
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
@@ -256,17 +296,20 @@ __all__ = [
     "estimator_fingerprint",
     "file_digest",
     "fingerprint",
+    "fingerprint_parts",
     "held",
     "inclusion_proof",
     "leaf_hash",
     "new_id",
     "open_checkpoint",
+    "open_signature",
     "parse_entry",
     "parse_json",
     "pre_authentication_encoding",
     "prove_entry",
     "prove_extension",
     "read_key",
+    "read_model_key",
     "read_secret",
     "record_bytes",
     "reindex",
@@ -275,6 +318,7 @@ __all__ = [
     "schema_for",
     "scrub",
     "sign_envelope",
+    "sign_manifest",
     "sign_note",
     "statement_facts",
     "statement_id",
@@ -287,6 +331,7 @@ __all__ = [
     "verify_inclusion",
     "verify_ledger",
     "write_key",
+    "write_model_key",
     "write_secret",
 ]
 

@@ -32,7 +32,6 @@ GRANULARITY_NS = 2_000_000_000
 """The coarsest time stamps of file systems in use: FAT's two seconds."""
 MOST = 1_000_000
 """How many entries are kept; the oldest go first."""
-_VERSION = 1
 _SCHEMA = """CREATE TABLE IF NOT EXISTS digest (
     file TEXT PRIMARY KEY, stamp TEXT NOT NULL, value TEXT NOT NULL, hashed_ns INTEGER NOT NULL)"""
 
@@ -121,18 +120,14 @@ class FileCache:
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             connection = sqlite3.connect(self._path, timeout=1, check_same_thread=False)
             try:
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version not in {0, _VERSION}:
-                    raise sqlite3.DatabaseError
                 with connection:
                     connection.execute(_SCHEMA)
-                    connection.execute(f"PRAGMA user_version = {_VERSION}")
                 return connection
             except sqlite3.DatabaseError as error:
                 connection.close()
                 if attempt or isinstance(error, sqlite3.OperationalError):
                     raise
-                self._path.unlink()  # damaged, or of another version: it is only a cache
+                self._path.unlink()  # damaged: it is only a cache
         raise AssertionError  # pragma: no cover  # the second attempt returns or raises
 
     def _write(self, connection: sqlite3.Connection) -> None:
