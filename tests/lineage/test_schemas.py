@@ -30,7 +30,18 @@ from affidavit.lineage import (
 from affidavit.lineage._records import RECORD_KINDS
 from affidavit.lineage._schemas import schema_for
 
-PREDICATES = [DATASET, EXPLANATION, APPROVAL, TRUST_ROOT, GAP, REPORT, ERASURE, HOLD, BUNDLE, MODEL_SIGNATURE]
+PREDICATES = [
+    DATASET,
+    EXPLANATION,
+    APPROVAL,
+    TRUST_ROOT,
+    GAP,
+    REPORT,
+    ERASURE,
+    HOLD,
+    BUNDLE,
+    MODEL_SIGNATURE,
+]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
 
