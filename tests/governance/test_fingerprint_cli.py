@@ -200,17 +200,17 @@ def signed(cli, home, model, tmp_path):
 
 
 def test_a_model_is_signed_recorded_and_verified_without_the_home(
-    cli, home, model, signed, reader, monkeypatch, tmp_path
+    cli, home, model, signed, monkeypatch
 ):
     facts, key = signed
-    entry = reader.newest("model-signature")
+    entry = aff.Reader(home).newest("model-signature")
     assert facts["entry"] == entry
     statement = parse_json(home.ledger.entry(entry))
     assert statement["payloadType"] == "application/vnd.in-toto+json"
     private = home.folder / "keys" / "model.pem"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert cli("verify")[0] == 0
-    monkeypatch.setenv("AFFIDAVIT_HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("AFFIDAVIT_HOME", str(model.parent / "nowhere"))
     code, out, _ = cli("verify-model", model, "--key", key, "--json")
     found = json.loads(out)
     assert (code, found["digest"], found["uncovered"]) == (0, facts["digest"], [])
@@ -304,9 +304,9 @@ def test_a_key_of_ones_own_signs_without_a_home_where_that_is_asked(
     ],
 )
 def test_what_cannot_be_signed_or_verified_is_said_with_exit_code_2(
-    cli, home, model, signed, tmp_path, arguments, match
+    cli, home, signed, arguments, match
 ):
-    (tmp_path / "empty").mkdir()
+    Path("empty").mkdir()
     if ".affidavit/log.pub" in arguments:
         arguments = [*arguments[:-1], home.folder / "log.pub"]
     code, _, err = cli(*arguments)
