@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._spool_format import (
         MESSAGE,
         RECORDS,
+        SPOOL_PAGE,
         list_segments,
         pack_records,
         segment_sizes,
@@ -168,6 +169,7 @@ _SOURCES = {
     "RecordTemplate": "affidavit.lineage._template",
     "Reindexed": "affidavit.lineage._reindex",
     "Resource": "affidavit.lineage._statement",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
     "SignedModel": "affidavit.lineage._model_signature",
@@ -270,6 +272,7 @@ __all__ = [
     "RECORDS",
     "REPORT",
     "RUN_FIELD",
+    "SPOOL_PAGE",
     "STATEMENT_TYPE",
     "TEST_RESULT",
     "TRUST_ROOT",
