@@ -37,14 +37,17 @@ if TYPE_CHECKING:
     from affidavit.lineage._fingerprint import fingerprint
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
-    from affidavit.lineage._keys import (
-        PublicKey,
-        SigningKey,
+    from affidavit.lineage._key_files import (
+        has_passphrase,
+        move_secret,
         read_key,
         read_secret,
+        replace_key,
         write_key,
         write_secret,
     )
+    from affidavit.lineage._key_uri import UriSigner, check_uri, open_signer, public_at
+    from affidavit.lineage._keys import PublicKey, Signer, SigningKey
     from affidavit.lineage._ledger import Ledger
     from affidavit.lineage._merkle import (
         CompactRange,
@@ -83,7 +86,8 @@ if TYPE_CHECKING:
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
     from affidavit.lineage._tlog_proof import TlogProof
-    from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
+    from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
+    from affidavit.lineage._trust_history import Revoked, TrustHistory
     from affidavit.lineage._verify import Progress, verify_ledger
     from affidavit.lineage._witness import AddCheckpoint, Answer, Witness
 
@@ -123,15 +127,20 @@ _SOURCES = {
     "RUN_FIELD": "affidavit.lineage._predicates",
     "Reindexed": "affidavit.lineage._reindex",
     "Resource": "affidavit.lineage._statement",
+    "Revocation": "affidavit.lineage._trust",
+    "Revoked": "affidavit.lineage._trust_history",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
+    "Signer": "affidavit.lineage._keys",
     "SigningKey": "affidavit.lineage._keys",
     "Statement": "affidavit.lineage._statement",
     "TEST_RESULT": "affidavit.lineage._predicates",
     "TRUST_ROOT": "affidavit.lineage._predicates",
     "TlogProof": "affidavit.lineage._tlog_proof",
+    "TrustHistory": "affidavit.lineage._trust_history",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
+    "UriSigner": "affidavit.lineage._key_uri",
     "VERDICT": "affidavit.lineage._predicates",
     "VERDICT_FIELD": "affidavit.lineage._predicates",
     "VerificationReport": "affidavit.lineage._findings",
@@ -141,6 +150,7 @@ _SOURCES = {
     "check_disclosures": "affidavit.lineage._payloads",
     "check_quorum": "affidavit.lineage._cosignature",
     "code_facts": "affidavit.lineage._code",
+    "check_uri": "affidavit.lineage._key_uri",
     "consistency_path": "affidavit.lineage._proving",
     "consistency_proof": "affidavit.lineage._merkle",
     "cosignatures": "affidavit.lineage._cosignature",
@@ -153,20 +163,25 @@ _SOURCES = {
     "estimator_fingerprint": "affidavit.lineage._estimators",
     "file_digest": "affidavit.lineage._files",
     "fingerprint": "affidavit.lineage._fingerprint",
+    "has_passphrase": "affidavit.lineage._key_files",
     "held": "affidavit.lineage._erasure",
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
+    "move_secret": "affidavit.lineage._key_files",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
+    "open_signer": "affidavit.lineage._key_uri",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
     "pre_authentication_encoding": "affidavit.lineage._envelope",
+    "public_at": "affidavit.lineage._key_uri",
     "prove_entry": "affidavit.lineage._proving",
     "prove_extension": "affidavit.lineage._proving",
-    "read_key": "affidavit.lineage._keys",
-    "read_secret": "affidavit.lineage._keys",
+    "read_key": "affidavit.lineage._key_files",
+    "read_secret": "affidavit.lineage._key_files",
     "record_bytes": "affidavit.lineage._records",
     "reindex": "affidavit.lineage._reindex",
+    "replace_key": "affidavit.lineage._key_files",
     "resources": "affidavit.lineage._statement",
     "role_for": "affidavit.lineage._trust",
     "schema_for": "affidavit.lineage._schemas",
@@ -183,8 +198,8 @@ _SOURCES = {
     "verify_consistency": "affidavit.lineage._merkle",
     "verify_inclusion": "affidavit.lineage._merkle",
     "verify_ledger": "affidavit.lineage._verify",
-    "write_key": "affidavit.lineage._keys",
-    "write_secret": "affidavit.lineage._keys",
+    "write_key": "affidavit.lineage._key_files",
+    "write_secret": "affidavit.lineage._key_files",
 }
 
 # The extra that brings each library behind these names.
@@ -231,18 +246,24 @@ __all__ = [
     "PublicKey",
     "Reindexed",
     "Resource",
+    "Revocation",
+    "Revoked",
     "SealedPayload",
+    "Signer",
     "SigningKey",
     "Statement",
     "TlogProof",
+    "TrustHistory",
     "TrustRoot",
     "TrustedKey",
+    "UriSigner",
     "VerificationReport",
     "Witness",
     "WitnessVerifier",
     "build_bundle",
     "check_disclosures",
     "check_quorum",
+    "check_uri",
     "code_facts",
     "consistency_path",
     "consistency_proof",
@@ -256,20 +277,25 @@ __all__ = [
     "estimator_fingerprint",
     "file_digest",
     "fingerprint",
+    "has_passphrase",
     "held",
     "inclusion_proof",
     "leaf_hash",
+    "move_secret",
     "new_id",
     "open_checkpoint",
+    "open_signer",
     "parse_entry",
     "parse_json",
     "pre_authentication_encoding",
     "prove_entry",
     "prove_extension",
+    "public_at",
     "read_key",
     "read_secret",
     "record_bytes",
     "reindex",
+    "replace_key",
     "resources",
     "role_for",
     "schema_for",

@@ -69,6 +69,9 @@ class VerificationReport:
         checkpoints: How many checkpoints were checked.
         errors: What is wrong; empty where everything holds.
         more_errors: How many further errors are not listed.
+        distrusted: The statements that hold, and are not to be relied on all the same: a trust
+            root revokes their key from an earlier entry on.
+        more_distrusted: How many further ones are not listed.
     """
 
     origin: str
@@ -80,6 +83,8 @@ class VerificationReport:
     checkpoints: int
     errors: tuple[Fault, ...]
     more_errors: int = 0
+    distrusted: tuple[Fault, ...] = ()
+    more_distrusted: int = 0
 
     @property
     def ok(self) -> bool:
@@ -109,4 +114,6 @@ class VerificationReport:
             "checkpoints": self.checkpoints,
             "errors": [fault.to_dict() for fault in self.errors],
             "more_errors": self.more_errors,
+            "distrusted": [fault.to_dict() for fault in self.distrusted],
+            "more_distrusted": self.more_distrusted,
         }

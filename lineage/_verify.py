@@ -112,6 +112,7 @@ class _Walk:
             self.tree.read_checkpoint(*self._pending)
             self._pending = next(self._notes, None)
         self.tree.finish()
+        self.statements.finish()
         self.index.finish()
 
     def _content(self, number: int, body: bytes) -> None:
@@ -192,6 +193,8 @@ def _verify(
         checkpoints=walk.tree.checkpoints,
         errors=tuple(ordered),
         more_errors=faults.more,
+        distrusted=tuple(sorted(walk.statements.distrusted.found, key=_log_order)),
+        more_distrusted=walk.statements.distrusted.more,
     )
 
 
