@@ -52,14 +52,18 @@ def replace_key(path: Path, key: SigningKey, *, passphrase: str | None = None) -
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     write_secret(fresh, _pem(key, passphrase))
-    move_secret(fresh, path)
+    try:
+        move_secret(fresh, path)
+    except KeyFileError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def move_secret(source: Path, target: Path) -> None:
     """Put a secret file in the place of another, in one step that a crash cannot halve.
 
     Raises:
-        KeyFileError: It cannot be done; the source is removed and the target is as it was.
+        KeyFileError: It cannot be done; both files are as they were.
     """
     try:
         source.replace(target)
@@ -69,7 +73,6 @@ def move_secret(source: Path, target: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        source.unlink(missing_ok=True)
         raise KeyFileError(
             f"The key file {target} cannot be replaced: {error.strerror}.",
             hint="The old file is as it was.",

@@ -7,6 +7,7 @@ signature is checked against the enrolled key before it is used.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,14 @@ Secrets = Callable[[str], str]
 
 _one_at_a_time = threading.Lock()
 """A PKCS#11 token has one login for a whole process."""
+
+
+def _unlock_in_child() -> None:
+    global _one_at_a_time  # noqa: PLW0603  # another thread of the parent may have held it
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)
 
 
 @dataclass(slots=True)

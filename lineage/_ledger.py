@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
@@ -76,12 +76,20 @@ class Ledger:
                 self.store.create_tables(connection)
                 self._write_checkpoint(connection, CompactRange())
 
-    def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
+    def append(
+        self,
+        bodies: Sequence[bytes],
+        payloads: Sequence[SealedPayload] = (),
+        *,
+        check: Callable[[int], None] | None = None,
+    ) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
+            check: Called with the first entry's log index once nobody else can append; nothing is
+                written where it raises.
 
         Returns:
             The entries' log indexes.
@@ -98,6 +106,8 @@ class Ledger:
         with self.store.writing() as connection:
             tree = self._head(connection).copy()
             first = tree.size
+            if check is not None:
+                check(first)
             leaves = [leaf_hash(body) for body in bodies]
             insert_rows(
                 connection,

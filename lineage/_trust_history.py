@@ -10,7 +10,7 @@ from affidavit.lineage._keys import PublicKey
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._predicates import APPROVAL
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._trust import Revocation, TrustRoot, role_for
+from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class TrustHistory:
         root: The trust root in force now; None before the first.
         revoked: Each revoked key, by key id. A later trust root can move a revocation back in the
             log, and neither forward nor away.
-        identities: Whose each key ever listed is, by key id.
+        ever: Every key that was ever listed, as it was listed last, by key id.
     """
 
     verifier: NoteVerifier
     root: TrustRoot | None = None
     revoked: dict[str, Revoked] = field(default_factory=dict)
-    identities: dict[str, str] = field(default_factory=dict)
+    ever: dict[str, TrustedKey] = field(default_factory=dict)
     _allowed: dict[str, dict[str, PublicKey]] = field(default_factory=dict)
 
     def check(self, index: int, envelope: Envelope, statement: Statement) -> TrustRoot:
@@ -80,9 +80,9 @@ class TrustHistory:
                 raise EnvelopeError(
                     f"The trust root lists the key {keyid[:16]}, which is revoked for good."
                 )
-            if self.identities.get(keyid, key.identity) != key.identity:
+            if (known := self.ever.get(keyid, key)).identity != key.identity:
                 raise EnvelopeError(
-                    f"The trust root gives the key {keyid[:16]} of {self.identities[keyid]!r} to "
+                    f"The trust root gives the key {keyid[:16]} of {known.identity!r} to "
                     f"{key.identity!r}: one key is one person's."
                 )
         return root
@@ -101,7 +101,7 @@ class TrustHistory:
             if known is None or since < known.since:
                 self.revoked[revocation.keyid] = Revoked(revocation, since, index)
                 found.append(self.revoked[revocation.keyid])
-        self.identities |= {keyid: key.identity for keyid, key in root.keys.items()}
+        self.ever |= root.keys
         self.root, self._allowed = root, {}
         return found
 

@@ -187,7 +187,8 @@ def read_trusted(key: dict[str, Any]) -> tuple[str, str, bytes]:
         need(scheme == P256 and len(public) == 65 and public[0] == 4, "a key is malformed")
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
         need(not {"log", "witness"} & set(key["roles"]), "a log's key is an Ed25519 key")
-    need(set(key["roles"]) <= ROLES and key["identity"], "a key's role or identity is malformed")
+    need(set(key["roles"]) <= ROLES, "a key's role is unknown")
+    need(isinstance(key["identity"], str) and key["identity"], "a key's identity is no text")
     need(key_id(scheme, public) == key["keyid"], "a key id is wrong")
     return key["keyid"], scheme, public
 
@@ -243,7 +244,9 @@ class Trust:
             need(type(since) is int and 0 <= since <= index, "a revocation's entry is malformed")
             need(re.fullmatch("[0-9a-f]{64}", one["keyid"]), "a revocation's key is malformed")
             need(one["keyid"] not in new, "a trust root revokes a key twice")
-            need(one["identity"] and one["reason"], "a revocation is malformed")
+            need(set(one) <= {"keyid", "identity", "reason", "since"}, "a revocation is malformed")
+            for part in (one["identity"], one["reason"]):
+                need(isinstance(part, str) and part, "a revocation is malformed")
             new[one["keyid"]] = (since, one["reason"])
         need("revoked" not in root or new, "a list of revocations is empty")
         listed = {read_trusted(key)[0]: key for key in root["keys"]}
