@@ -21,6 +21,7 @@ _EXTRAS = {
     "explain": ("shap", "fairlearn", "sklearn"),
     "opa": ("opa_client",),
     "hsm": ("securesystemslib", "pkcs11"),
+    "postgres": ("psycopg",),
     "ui": ("streamlit", "jinja2", "altair"),
 }
 _LOW_BYTES = 200 * 1024 * 1024

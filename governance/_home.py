@@ -4,6 +4,8 @@
 .affidavit/
 ├── ledger.db            the store
 ├── log.pub              the log's verifier key: give a copy to whoever audits
+├── place                the id of this folder, for the log to know whose spools lie in it
+├── spool/               what processes acknowledged and the log does not hold yet, sealed
 ├── keys/                mode 0700: log.pem, recorder.pem, master.key and approvers' keys, 0600
 └── artifacts/           model files, explanation values and backgrounds, by digest
 ```
@@ -132,6 +134,23 @@ class Home:
         return self.keyring.recorder()
 
     @cached_property
+    def place(self) -> str:
+        """The id under which the log knows this folder of spools."""
+        path = self.folder / "place"
+        try:
+            return path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LedgerUnavailableError(
+                f"The home's id {path} cannot be read.",
+                hint="Restore it from a backup of the home.",
+            ) from error
+
+    def can_append(self) -> bool:
+        """Return whether this user holds the keys that the log is written with."""
+        held = (self.keyring.files("log"), self.keyring.files("recorder"))
+        return all(any(os.access(path, os.R_OK) for path in files) for files in held)
+
+    @cached_property
     def vault(self) -> PayloadVault:
         """What seals and opens personal data."""
         return PayloadVault(read_secret(self.folder / "keys" / "master.key"))
@@ -249,6 +268,7 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
     write_key(keys / "log.pem", log, passphrase=passphrase)
     write_key(keys / "recorder.pem", recorder, passphrase=passphrase)
     write_secret(keys / "master.key", secrets.token_bytes(32))
+    (folder / "place").write_text(f"{secrets.token_hex(8)}\n", "ascii")
     (folder / "log.pub").write_text(f"{signer.verifier}\n", "utf-8")
     root = (
         TrustRoot(origin)

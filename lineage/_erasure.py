@@ -1,39 +1,32 @@
 """Erasure: a data subject's key and sealed data are destroyed, and a signed entry says so.
 
-Rows go and the statement comes in one transaction. What SQLite may still hold of them elsewhere
-(free pages, copies that a page split left behind, the write-ahead log) goes after it: the file is
-rebuilt (``VACUUM``) with ``secure_delete`` on, and the write-ahead log is emptied.
+Rows go and the statement comes in one transaction. What the database may still hold of them
+elsewhere (free pages, copies that a page split left behind, old versions of rows) goes after it:
+the store is rebuilt (`Store.scrub`).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from affidavit.errors import (
     LedgerCorruptError,
     LedgerError,
-    LedgerUnavailableError,
     NotFoundError,
     VerificationError,
 )
-from affidavit.lineage._index import rows_of, write_index
 from affidavit.lineage._ledger import Ledger
 from affidavit.lineage._merkle import CompactRange, leaf_hash
 from affidavit.lineage._predicates import HOLD
 from affidavit.lineage._records import parse_entry
-from affidavit.lineage._store import store_error
-from affidavit.lineage._tiles import extend_tiles
+from affidavit.lineage._store import open_store
 from affidavit.lineage.tables import ENTRY, PAYLOAD, SUBJECT_KEY
 
-WAIT_SECONDS = 30.0
-"""How long the emptying of the write-ahead log waits for readers."""
 _ENVELOPE = b'{"payload":'
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +64,10 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
     before = ledger.head().size
     holds = _Holds(subject)
     holds.read(ledger.entries(0, before))
-    with ledger.store.writing() as connection:
+    with ledger.transaction() as log:
+        connection = log.connection
         holds.read(_entries(connection, before))
-        head = ledger.head()
-        if holds.tree.size != head.size or holds.tree.root() != head.root:
+        if holds.tree.size != log.tree.size or holds.tree.root() != log.tree.root():
             raise LedgerCorruptError(
                 "The entries are not those that were logged, so that a legal hold cannot be ruled "
                 "out; nothing was erased.",
@@ -85,7 +78,7 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
                 "A legal hold is in force on this data subject; nothing was erased.",
                 hint="`affidavit hold --release` ends it, once whoever ordered it agrees.",
             )
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+        ledger.store.begin_erasure(connection)
         row = connection.execute(
             select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == subject)
         ).first()
@@ -101,7 +94,7 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
             )
         connection.execute(delete(PAYLOAD).where(mine))
         connection.execute(delete(SUBJECT_KEY).where(SUBJECT_KEY.c.subject == subject))
-        entry = _append(ledger, connection, statement(count, row is not None))
+        (entry,) = log.add([statement(count, row is not None)])
     return Erasure(entry, count, row is not None, bytes(row[0]) if row else b"")
 
 
@@ -117,48 +110,26 @@ def held(ledger: Ledger, subject: str) -> bool:
     return holds.held
 
 
-def scrub(path: Path, gone: bytes = b"") -> int:
-    """Rebuild a SQLite store so that nothing that was deleted from it stays in its files.
+def scrub(where: Path | str, gone: bytes = b"") -> int:
+    """Rebuild a store so that nothing that was deleted from it stays in its files.
 
     Args:
-        path: The store.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         gone: Bytes that must not be found afterwards.
 
     Returns:
-        How many bytes the files have now.
+        How many bytes of its files were searched for them.
 
     Raises:
-        LedgerUnavailableError: Another process uses the store; what was deleted is still in its
+        LedgerUnavailableError: Somebody else uses the store; what was deleted is still in its
             files.
         LedgerCorruptError: The bytes are still there.
     """
+    store = open_store(where)
     try:
-        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("VACUUM")
-            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise store_error(path, error) from error
-    if busy:
-        raise LedgerUnavailableError(
-            "The data was erased, but another process reads an older state of the store, so its "
-            "write-ahead log still holds traces.",
-            hint="Let the reader end and run the same command again: it finishes the work.",
-        )
-    total = 0
-    for file in (path, path.with_name(path.name + "-wal")):
-        if file.exists():
-            total += file.stat().st_size
-            if gone and _contains(file, gone):
-                raise LedgerCorruptError(
-                    f"The destroyed key is still in {file}.",
-                    hint="Run the same command again; if it stays, restore nothing from this file.",
-                )
-    return total
+        return store.scrub(gone)
+    finally:
+        store.close()
 
 
 class _Holds:
@@ -191,28 +162,3 @@ def _entries(connection: Connection, start: int) -> Iterator[tuple[int, bytes]]:
     query = select(ENTRY.c.entry, ENTRY.c.body).where(ENTRY.c.entry >= start)
     for index, body in connection.execute(query.order_by(ENTRY.c.entry)):
         yield index, bytes(body)
-
-
-def _append(ledger: Ledger, connection: Connection, body: bytes) -> int:
-    # `Ledger.append` opens a transaction of its own; here the statement shares one with the rows.
-    try:
-        parsed = parse_entry(body)
-    except VerificationError as error:
-        raise LedgerError(f"An entry would not verify: {error.message}") from error
-    tree = ledger._head(connection).copy()  # noqa: SLF001  # the other half of one transaction
-    index = tree.size
-    connection.execute(insert(ENTRY), [{"entry": index, "body": body}])
-    extend_tiles(connection, tree, [leaf_hash(body)])
-    write_index(connection, rows_of(index, parsed))
-    ledger._write_checkpoint(connection, tree)  # noqa: SLF001  # as above
-    return index
-
-
-def _contains(file: Path, wanted: bytes) -> bool:
-    tail = b""
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            if wanted in tail + chunk:
-                return True
-            tail = chunk[-len(wanted) :]
-    return False

@@ -1,7 +1,8 @@
 """The tables of a ledger's store.
 
-``entry``, ``tile``, ``checkpoint``, ``payload`` and ``subject_key`` are the ledger. The others are
-the index, which is derived from the entries row by row: verification derives it again and compares.
+``entry``, ``tile``, ``checkpoint``, ``payload``, ``subject_key`` and ``writer`` are the ledger. The
+others are the index, which is derived from the entries row by row: verification derives it again
+and compares.
 Every index row carries the entry that it comes from and its ordinal among that entry's rows.
 """
 
@@ -10,10 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Table, insert
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    Column,
+    Connection,
+    Insert,
+    Integer,
+    LargeBinary,
+    Table,
+    insert,
+)
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # In SQLite this is the row's own number: one B-tree instead of two, read in log order.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -64,6 +75,18 @@ class SubjectKeyRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "subject_key"
     subject: str = Field(primary_key=True)
     wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class WriterRow(SQLModel, table=True):
+    """How far a process's spool is in the log; moved on in one transaction with the entries."""
+
+    __tablename__: ClassVar[str] = "writer"
+    id: str = Field(primary_key=True)
+    place: str
+    segment: int
+    at: int = Field(sa_type=BigInteger)
+    following: int = Field(sa_type=BigInteger)
+    closed: int = Field(index=True)
 
 
 class IndexRow(SQLModel):
@@ -157,6 +180,7 @@ TILE = _table(TileRow)
 CHECKPOINT = _table(CheckpointRow)
 PAYLOAD = _table(PayloadRow)
 SUBJECT_KEY = _table(SubjectKeyRow)
+WRITER = _table(WriterRow)
 STATEMENT = _table(StatementRow)
 ARTIFACT = _table(ArtifactRow)
 EDGE = _table(EdgeRow)
@@ -165,7 +189,21 @@ PREDICTION = _table(PredictionRow)
 DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
 
-_INSERTS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+_COMPILED: dict[tuple[str, ClauseElement], str] = {}
+_INSERTS: dict[str, tuple[Insert, tuple[str, ...]]] = {}
+
+
+def compiled(connection: Connection, statement: ClauseElement) -> str:
+    """Return a statement as the database's own SQL, compiled once for each dialect.
+
+    Args:
+        connection: A transaction.
+        statement: A constant of a module; its parameters are given in the order of their mention.
+    """
+    key = (connection.dialect.name, statement)
+    if key not in _COMPILED:
+        _COMPILED[key] = str(statement.compile(dialect=connection.dialect))
+    return _COMPILED[key]
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -176,13 +214,13 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         table: One of the tables.
         rows: A value for every column, by name.
     """
-    key = (connection.dialect.name, table.name)
-    if key not in _INSERTS:
-        compiled = insert(table).compile(dialect=connection.dialect)
-        _INSERTS[key] = (str(compiled), tuple(column.name for column in table.columns))
-    sql, names = _INSERTS[key]
-    connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
+    if table.name not in _INSERTS:
+        _INSERTS[table.name] = (insert(table), tuple(column.name for column in table.columns))
+    statement, names = _INSERTS[table.name]
+    connection.exec_driver_sql(
+        compiled(connection, statement), [tuple([row[name] for name in names]) for row in rows]
+    )
 
 
-LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY)
+LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY, WRITER)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)
