@@ -17,6 +17,7 @@ from affidavit._home import PERSONAL_ROLES, Home
 from affidavit._keyring import MOST_TRIES, PASSPHRASE, TrustMovedError, person_name, secret
 from affidavit.errors import ConfigurationError, EnvelopeError, KeyFileError, NotFoundError
 from affidavit.lineage import (
+    Appending,
     PublicKey,
     Revocation,
     SigningKey,
@@ -327,13 +328,13 @@ def _change(
         statement = root.statement(actor=actor, time=timestamp(), note=note)
         body = statement.sign(signer).to_bytes()
 
-        def check(first: int, at: int = at, body: bytes = body) -> None:
-            if home.keyring.newest() != at:
+        def check(log: Appending, at: int = at, body: bytes = body) -> None:
+            if home.keyring.newest(log.connection) != at:
                 raise TrustMovedError
             parsed = parse_entry(body)
             assert not isinstance(parsed, dict)
             try:
-                home.keyring.history().check(first, *parsed)
+                home.keyring.history().check(log.tree.size, *parsed)
             except EnvelopeError as error:
                 raise KeyFileError(error.message, hint="The trust root is as it was.") from error
 

@@ -32,6 +32,7 @@ from affidavit.errors import (
     NotInitialisedError,
 )
 from affidavit.lineage import (
+    Appending,
     Ledger,
     NoteSigner,
     NoteVerifier,
@@ -165,16 +166,18 @@ class Home:
         for _ in range(MOST_TRIES):
             at = self.keyring.newest() if signed else -1
             bodies = [
-                entry if isinstance(entry, bytes) else entry.sign(self.recorder).to_bytes()
+                entry
+                if isinstance(entry, bytes)
+                else entry.sign(self.keyring.recorder(at)).to_bytes()
                 for entry in entries
             ]
 
-            def check(first: int, at: int = at, bodies: list[bytes] = bodies) -> None:
-                if signed and self.keyring.newest() != at:
+            def check(log: Appending, at: int = at, bodies: list[bytes] = bodies) -> None:
+                if signed and self.keyring.newest(log.connection) != at:
                     raise TrustMovedError
                 for n in signed:
                     if isinstance(entries[n], bytes):
-                        self.keyring.vouch(first + n, bodies[n])
+                        self.keyring.vouch(log.tree.size + n, bodies[n])
 
             # A key that is rotated just now signs nothing that could never verify.
             with contextlib.suppress(TrustMovedError):

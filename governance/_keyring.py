@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection, func, select
+
 from affidavit.errors import (
     ConfigurationError,
     EnvelopeError,
@@ -15,6 +17,8 @@ from affidavit.errors import (
     VerificationError,
 )
 from affidavit.lineage import (
+    KINDS,
+    TRUST_ROOT,
     Envelope,
     PublicKey,
     Signer,
@@ -27,6 +31,7 @@ from affidavit.lineage import (
     read_key,
     read_secret,
 )
+from affidavit.lineage.tables import STATEMENT
 
 if TYPE_CHECKING:
     from affidavit._home import Home
@@ -38,6 +43,7 @@ MOST_TRIES = 10
 """How often something is signed anew because the trust root changed meanwhile."""
 
 _MOST_HISTORIES = 100
+_NEWEST = select(func.max(STATEMENT.c.entry)).where(STATEMENT.c.kind == KINDS[TRUST_ROOT])
 
 Root = tuple[int, Envelope, Statement]
 
@@ -64,18 +70,22 @@ class Keyring:
         self._histories: tuple[int, dict[int, TrustHistory]] = (-1, {})
         self._recorder: tuple[int, Signer] | None = None
 
-    def newest(self) -> int:
+    def newest(self, connection: Connection | None = None) -> int:
         """Return the log index of the trust root in force.
+
+        Args:
+            connection: An open transaction of the store, where there is one.
 
         Raises:
             KeyFileError: The log has none.
         """
-        from affidavit._read import Reader
-
-        index = Reader(self._home, settled=False).newest("trust-root")
+        if connection is None:
+            with self._home.ledger.store.reading() as opened:
+                return self.newest(opened)
+        index = connection.execute(_NEWEST).scalar()
         if index is None:
             raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
-        return index
+        return int(index)
 
     def history(self, before: int | None = None) -> TrustHistory:
         """Return what the trust roots say taken together.
@@ -107,13 +117,17 @@ class Keyring:
             self._histories = (newest, {**known, at: history})
         return history
 
-    def recorder(self) -> Signer:
+    def recorder(self, at: int | None = None) -> Signer:
         """Return the recorder's key that is in force now.
+
+        Args:
+            at: What `newest` just returned, where it was asked.
 
         Raises:
             KeyFileError: There is none here.
         """
-        at, kept = self.newest(), self._recorder
+        at = self.newest() if at is None else at
+        kept = self._recorder
         if kept is None or kept[0] != at:
             # Two threads may both do it: no lock that a forked child could find held.
             kept = self._recorder = (at, self._in_force("recorder", "recorder"))

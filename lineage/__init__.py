@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from affidavit.lineage._key_uri import UriSigner, check_uri, open_signer, public_at
     from affidavit.lineage._keys import PublicKey, Signer, SigningKey
-    from affidavit.lineage._ledger import Ledger
+    from affidavit.lineage._ledger import Appending, Ledger
     from affidavit.lineage._merkle import (
         CompactRange,
         consistency_proof,
@@ -106,6 +106,7 @@ _SOURCES = {
     "APPROVAL": "affidavit.lineage._predicates",
     "AddCheckpoint": "affidavit.lineage._witness",
     "Answer": "affidavit.lineage._witness",
+    "Appending": "affidavit.lineage._ledger",
     "BUNDLE": "affidavit.lineage._predicates",
     "BundleEntry": "affidavit.lineage._bundle",
     "BundleReport": "affidavit.lineage._bundle",
@@ -259,6 +260,7 @@ __all__ = [
     "VERDICT_FIELD",
     "AddCheckpoint",
     "Answer",
+    "Appending",
     "BundleEntry",
     "BundleReport",
     "Checkpoint",

@@ -132,15 +132,15 @@ class Ledger:
         bodies: Sequence[bytes],
         payloads: Sequence[SealedPayload] = (),
         *,
-        check: Callable[[int], None] | None = None,
+        check: Callable[[Appending], None] | None = None,
     ) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
-            check: Called with the first entry's log index once nobody else can append; nothing is
-                written where it raises.
+            check: Called with the transaction once nobody else can append, before anything is
+                added; nothing is written where it raises.
 
         Returns:
             The entries' log indexes.
@@ -156,7 +156,7 @@ class Ledger:
         parsed = [_parsed(body) for body in bodies]
         with self.transaction() as open_log:
             if check is not None:
-                check(open_log.tree.size)
+                check(open_log)
             return open_log.add(bodies, payloads, parsed)
 
     @contextmanager
