@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._spool_format import (
         MESSAGE,
         RECORDS,
+        SPOOL_PAGE,
         list_segments,
         pack_records,
         segment_sizes,
@@ -196,6 +197,7 @@ _SOURCES = {
     "leaf_hash": "affidavit.lineage._merkle",
     "list_segments": "affidavit.lineage._spool_format",
     "move_secret": "affidavit.lineage._key_files",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
     "open_signer": "affidavit.lineage._key_uri",
@@ -253,6 +255,7 @@ __all__ = [
     "RECORDS",
     "REPORT",
     "RUN_FIELD",
+    "SPOOL_PAGE",
     "STATEMENT_TYPE",
     "TEST_RESULT",
     "TRUST_ROOT",
