@@ -170,8 +170,10 @@ class Run:
                 "finishedOn": timestamp(),
             },
         }
-        invocation = hashlib.sha256(dump_json({**definition, "id": self.id})).hexdigest()
-        subjects = tuple(self._outputs) or (Resource(f"run/{self.id}", invocation, "json-v1"),)
+        subjects = tuple(self._outputs)
+        if not subjects:
+            invocation = hashlib.sha256(dump_json({**definition, "id": self.id})).hexdigest()
+            subjects = (Resource(f"run/{self.id}", invocation, "json-v1"),)
         statement = Statement(
             subjects,
             PROVENANCE,
