@@ -21,8 +21,10 @@ from affidavit.lineage import (
     VERDICT_FIELD,
     build_bundle,
     new_id,
+    newest_stamped,
     open_checkpoint,
     record_bytes,
+    stamps_of,
     timestamp,
 )
 
@@ -68,6 +70,7 @@ def export_bundle(
     }
     record(home, settings, f"export of {key}", record_bytes("access", export))
     note = _checkpoint(home, max(indexes))
+    stamps = stamps_of(home.ledger, open_checkpoint(note, home.verifier).size)
     size = open_checkpoint(note, home.verifier).size
     return build_bundle(
         home.ledger,
@@ -79,14 +82,17 @@ def export_bundle(
         checkpoint=note,
         disclosed=disclosed,
         report=report,
+        stamp=stamps[0] if stamps else None,
     )
 
 
 def _checkpoint(home: Home, last: int) -> bytes:
-    """Return the note that witnesses cosigned where it covers everything, else the newest."""
+    """Return the note that covers everything: cosigned, else stamped, else the newest."""
     note = cosigned_note(home)
     if note is not None and open_checkpoint(note, home.verifier).size > last:
         return note
+    with contextlib.suppress(NotFoundError):
+        return newest_stamped(home.ledger, above=last)
     return home.ledger.checkpoint()
 
 

@@ -79,9 +79,17 @@ if TYPE_CHECKING:
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._schemas import schema_for
+    from affidavit.lineage._stamp_rows import keep_stamp, newest_stamped, stamps_of
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._time_stamp import (
+        Stamped,
+        TimeStamp,
+        TimeStampAuthority,
+        request_stamp,
+        verify_stamp,
+    )
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
     from affidavit.lineage._verify import Progress, verify_ledger
@@ -126,9 +134,12 @@ _SOURCES = {
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
+    "Stamped": "affidavit.lineage._time_stamp",
     "Statement": "affidavit.lineage._statement",
     "TEST_RESULT": "affidavit.lineage._predicates",
     "TRUST_ROOT": "affidavit.lineage._predicates",
+    "TimeStamp": "affidavit.lineage._time_stamp",
+    "TimeStampAuthority": "affidavit.lineage._time_stamp",
     "TlogProof": "affidavit.lineage._tlog_proof",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
@@ -155,8 +166,10 @@ _SOURCES = {
     "fingerprint": "affidavit.lineage._fingerprint",
     "held": "affidavit.lineage._erasure",
     "inclusion_proof": "affidavit.lineage._merkle",
+    "keep_stamp": "affidavit.lineage._stamp_rows",
     "leaf_hash": "affidavit.lineage._merkle",
     "new_id": "affidavit.lineage._records",
+    "newest_stamped": "affidavit.lineage._stamp_rows",
     "open_checkpoint": "affidavit.lineage._checkpoint",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
@@ -167,12 +180,14 @@ _SOURCES = {
     "read_secret": "affidavit.lineage._keys",
     "record_bytes": "affidavit.lineage._records",
     "reindex": "affidavit.lineage._reindex",
+    "request_stamp": "affidavit.lineage._time_stamp",
     "resources": "affidavit.lineage._statement",
     "role_for": "affidavit.lineage._trust",
     "schema_for": "affidavit.lineage._schemas",
     "scrub": "affidavit.lineage._erasure",
     "sign_envelope": "affidavit.lineage._envelope",
     "sign_note": "affidavit.lineage._note",
+    "stamps_of": "affidavit.lineage._stamp_rows",
     "statement_facts": "affidavit.lineage._index",
     "statement_id": "affidavit.lineage._statement",
     "table_fingerprint": "affidavit.lineage._frames",
@@ -183,12 +198,18 @@ _SOURCES = {
     "verify_consistency": "affidavit.lineage._merkle",
     "verify_inclusion": "affidavit.lineage._merkle",
     "verify_ledger": "affidavit.lineage._verify",
+    "verify_stamp": "affidavit.lineage._time_stamp",
     "write_key": "affidavit.lineage._keys",
     "write_secret": "affidavit.lineage._keys",
 }
 
 # The extra that brings each library behind these names.
-_EXTRAS = {"narwhals": "frames", "numpy": "frames", "pyarrow": "frames"}
+_EXTRAS = {
+    "narwhals": "frames",
+    "numpy": "frames",
+    "pyarrow": "frames",
+    "rfc3161_client": "timestamp",
+}
 
 __all__ = [
     "APPROVAL",
@@ -233,7 +254,10 @@ __all__ = [
     "Resource",
     "SealedPayload",
     "SigningKey",
+    "Stamped",
     "Statement",
+    "TimeStamp",
+    "TimeStampAuthority",
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
@@ -258,8 +282,10 @@ __all__ = [
     "fingerprint",
     "held",
     "inclusion_proof",
+    "keep_stamp",
     "leaf_hash",
     "new_id",
+    "newest_stamped",
     "open_checkpoint",
     "parse_entry",
     "parse_json",
@@ -270,12 +296,14 @@ __all__ = [
     "read_secret",
     "record_bytes",
     "reindex",
+    "request_stamp",
     "resources",
     "role_for",
     "schema_for",
     "scrub",
     "sign_envelope",
     "sign_note",
+    "stamps_of",
     "statement_facts",
     "statement_id",
     "table_fingerprint",
@@ -286,6 +314,7 @@ __all__ = [
     "verify_consistency",
     "verify_inclusion",
     "verify_ledger",
+    "verify_stamp",
     "write_key",
     "write_secret",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.errors import VerificationError
+from affidavit.lineage._time_stamp import Stamped
 
 MAX_FINDINGS = 100
 """How many findings of one code are kept in full; the rest are counted."""
@@ -69,6 +70,7 @@ class VerificationReport:
         checkpoints: How many checkpoints were checked.
         errors: What is wrong; empty where everything holds.
         more_errors: How many further errors are not listed.
+        stamped: The verified time stamps, by checkpoint; none where something is wrong.
     """
 
     origin: str
@@ -80,6 +82,7 @@ class VerificationReport:
     checkpoints: int
     errors: tuple[Fault, ...]
     more_errors: int = 0
+    stamped: tuple[Stamped, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -109,4 +112,5 @@ class VerificationReport:
             "checkpoints": self.checkpoints,
             "errors": [fault.to_dict() for fault in self.errors],
             "more_errors": self.more_errors,
+            "time_stamps": [one.to_dict() for one in self.stamped],
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -17,8 +18,10 @@ from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._records import parse_entry
+from affidavit.lineage._stamp_rows import check_stamps
 from affidavit.lineage._statement import Statement
 from affidavit.lineage._store import Store
+from affidavit.lineage._time_stamp import TimeStampAuthority
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
@@ -37,6 +40,7 @@ def verify_ledger(
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
+    authorities: tuple[TimeStampAuthority, ...] = (),
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
@@ -46,6 +50,7 @@ def verify_ledger(
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
+        authorities: Whose time stamps count; the kept ones are looked at only where there are any.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -61,7 +66,10 @@ def verify_ledger(
             outside = _open_exported(exported, verifier, faults)
             walk = _Walk(connection, verifier, faults, outside)
             walk.on_statement = on_statement
-            return _verify(connection, walk, faults, progress)
+            stamped = check_stamps(connection, verifier, authorities, faults)
+            report = _verify(connection, walk, faults, progress)
+            # What a stamp says of a log is claimed only where the log holds.
+            return replace(report, stamped=stamped if report.ok else ())
     finally:
         store.close()
 

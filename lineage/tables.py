@@ -1,8 +1,9 @@
 """The tables of a ledger's store.
 
-``entry``, ``tile``, ``checkpoint``, ``payload`` and ``subject_key`` are the ledger. The others are
-the index, which is derived from the entries row by row: verification derives it again and compares.
-Every index row carries the entry that it comes from and its ordinal among that entry's rows.
+``entry``, ``tile``, ``checkpoint``, ``time_stamp``, ``payload`` and ``subject_key`` are the ledger.
+The others are the index, which is derived from the entries row by row: verification derives it
+again and compares. Every index row carries the entry that it comes from and its ordinal among that
+entry's rows.
 """
 
 from __future__ import annotations
@@ -47,6 +48,15 @@ class CheckpointRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "checkpoint"
     size: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
     note: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class TimeStampRow(SQLModel, table=True):
+    """An authority's time stamp (RFC 3161) on the checkpoint of one size, as its exact bytes."""
+
+    __tablename__: ClassVar[str] = "time_stamp"
+    size: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    digest: str = Field(primary_key=True)
+    response: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class PayloadRow(SQLModel, table=True):
@@ -155,6 +165,7 @@ class AccessRow(IndexRow, table=True):
 ENTRY = _table(EntryRow)
 TILE = _table(TileRow)
 CHECKPOINT = _table(CheckpointRow)
+TIME_STAMP = _table(TimeStampRow)
 PAYLOAD = _table(PayloadRow)
 SUBJECT_KEY = _table(SubjectKeyRow)
 STATEMENT = _table(StatementRow)
@@ -184,5 +195,5 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
 
 
-LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY)
+LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)
