@@ -104,7 +104,8 @@ def _post(url: str, query: bytes) -> tuple[int, str, bytes]:
             watch.cancel()
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        why = f"no whole answer within {TIMEOUT_SECONDS:.0f} s" if late.is_set() else f"{error}"
+        slow = late.is_set() or isinstance(error, TimeoutError)
+        why = f"no whole answer within {TIMEOUT_SECONDS:.0f} s" if slow else f"{error}"
         raise LedgerUnavailableError(
             f"The time-stamping authority {url} cannot be reached: {why}; nothing was kept.",
             hint="Ask again later, or ask another one.",
