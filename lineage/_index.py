@@ -90,7 +90,7 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
                 **common,
             },
         )
-    else:
+    elif record["record"] == "access":
         yield (
             ACCESS,
             {

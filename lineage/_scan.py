@@ -61,6 +61,15 @@ def index_rows(connection: Connection, table: Table) -> Iterator[tuple[Any, ...]
     )
 
 
+def open_writers(connection: Connection) -> dict[str, tuple[str, int]]:
+    """Return place and next number of each writer that has not ended."""
+    query = f"SELECT id, place, {_INTEGER.format('following')} FROM writer WHERE closed <> 1"  # noqa: S608  # constants
+    return {
+        str(writer): (str(place), -1 if number is None else number)
+        for writer, place, number in _raw(connection).execute(query)
+    }
+
+
 def entry_count(connection: Connection) -> int:
     """Return how many entry rows there are."""
     return int(_raw(connection).execute("SELECT count(*) FROM entry").fetchone()[0])

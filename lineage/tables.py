@@ -1,9 +1,9 @@
 """The tables of a ledger's store.
 
-``entry``, ``tile``, ``checkpoint``, ``time_stamp``, ``payload`` and ``subject_key`` are the ledger.
-The others are the index, which is derived from the entries row by row: verification derives it
-again and compares. Every index row carries the entry that it comes from and its ordinal among that
-entry's rows.
+``entry``, ``tile``, ``checkpoint``, ``time_stamp``, ``payload``, ``subject_key`` and ``writer`` are
+the ledger. The others are the index, which is derived from the entries row by row: verification
+derives it again and compares. Every index row carries the entry that it comes from and its ordinal
+among that entry's rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Table, insert
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # In SQLite this is the row's own number: one B-tree instead of two, read in log order.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -74,6 +74,18 @@ class SubjectKeyRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "subject_key"
     subject: str = Field(primary_key=True)
     wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class WriterRow(SQLModel, table=True):
+    """How far a process's spool is in the log; moved on in one transaction with the entries."""
+
+    __tablename__: ClassVar[str] = "writer"
+    id: str = Field(primary_key=True)
+    place: str
+    segment: int
+    at: int = Field(sa_type=BigInteger)
+    following: int = Field(sa_type=BigInteger)
+    closed: int = Field(index=True)
 
 
 class IndexRow(SQLModel):
@@ -168,6 +180,7 @@ CHECKPOINT = _table(CheckpointRow)
 TIME_STAMP = _table(TimeStampRow)
 PAYLOAD = _table(PayloadRow)
 SUBJECT_KEY = _table(SubjectKeyRow)
+WRITER = _table(WriterRow)
 STATEMENT = _table(StatementRow)
 ARTIFACT = _table(ArtifactRow)
 EDGE = _table(EdgeRow)
@@ -195,5 +208,5 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
 
 
-LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY)
+LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY, WRITER)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)
