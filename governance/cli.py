@@ -24,6 +24,7 @@ from affidavit._cli_proof import (
     register_proof,
     show_bundle,
 )
+from affidavit._cli_retain import register_retain
 from affidavit._cli_show import register_show
 from affidavit._cli_timestamp import TsaCerts, register_timestamp, say_stamped
 from affidavit._files import read_file, write_file
@@ -50,6 +51,7 @@ app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
 register_timestamp(app)
+register_retain(app)
 register_erase(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -184,6 +186,7 @@ def verify(
                 f"{report.records} records)",
                 "tree size": report.size,
                 "root": report.root,
+                **({"pruned": f"{report.pruned} records"} if report.pruned else {}),
                 "checkpoints": report.checkpoints,
                 "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
             }

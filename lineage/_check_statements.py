@@ -31,16 +31,18 @@ class StatementCheck:
     records: int = 0
     _keys: dict[str, dict[str, PublicKey]] = field(default_factory=dict)
 
-    def entry(self, index: int, parsed: Parsed) -> None:
-        """Check the next entry."""
+    def entry(self, index: int, parsed: Parsed) -> bool:
+        """Check the next entry; gives whether it holds."""
         if isinstance(parsed, dict):
             self.records += 1
-            return
+            return True
         self.statements += 1
         try:
             self._statement(index, *parsed)
         except VerificationError as error:
             self.faults.add("statement-invalid", f"entry {index}", error.message, index)
+            return False
+        return True
 
     def _statement(self, index: int, envelope: Envelope, statement: Statement) -> None:
         if envelope.payload_type != STATEMENT_TYPE:

@@ -126,6 +126,7 @@ class VerificationReport:
         writers: How many processes numbered records.
         gaps: What is not in the log although it happened, as signed statements say.
         unclosed: Processes that have not said which record was their last.
+        pruned: How many records were pruned, as signed statements say.
     """
 
     origin: str
@@ -141,6 +142,7 @@ class VerificationReport:
     writers: int = 0
     gaps: tuple[Gap, ...] = ()
     unclosed: tuple[UnclosedWriter, ...] = ()
+    pruned: int = 0
 
     @property
     def ok(self) -> bool:
@@ -174,4 +176,5 @@ class VerificationReport:
             "writers": self.writers,
             "gaps": [gap.to_dict() for gap in self.gaps],
             "unclosed": [writer.to_dict() for writer in self.unclosed],
+            "pruned": self.pruned,
         }

@@ -27,6 +27,7 @@ from affidavit.lineage._merkle import (
 )
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
+from affidavit.lineage._pruned import count_statements, retention_of
 from affidavit.lineage._records import MAX_ENTRY, Parsed, parse_entry
 from affidavit.lineage._store import Store
 from affidavit.lineage._tiles import TileReader, extend_tiles
@@ -47,10 +48,12 @@ class Appending:
     Args:
         connection: The store's.
         tree: The right edge of the tree as it grows.
+        statements: How many of its entries are signed statements.
     """
 
     connection: Connection
     tree: CompactRange
+    statements: int
 
     def add(
         self,
@@ -79,6 +82,7 @@ class Appending:
         rows = [{"entry": first + n, "body": body} for n, body in enumerate(bodies)]
         insert_rows(self.connection, ENTRY, rows)
         extend_tiles(self.connection, self.tree, [leaf_hash(body) for body in bodies])
+        self.statements += sum(not isinstance(entry, dict) for entry in said)
         _write_payloads(self.connection, payloads)
         write_index(
             self.connection,
@@ -125,7 +129,7 @@ class Ledger:
         if create:
             with self.store.writing() as connection:
                 self.store.create_tables(connection)
-                self._write_checkpoint(connection, CompactRange())
+                self._write_checkpoint(Appending(connection, CompactRange(), 0))
 
     def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
@@ -162,9 +166,14 @@ class Ledger:
         with self.store.writing() as connection:
             tree = self._head(connection).copy()
             before = tree.size
-            yield Appending(connection, tree)
+            counted = self._opened[1].statements
+            if counted is None:
+                # A checkpoint from before they were counted.
+                counted = count_statements(connection)
+            appending = Appending(connection, tree, counted)
+            yield appending
             if tree.size > before:
-                self._write_checkpoint(connection, tree)
+                self._write_checkpoint(appending)
         self._edge = tree
 
     def checkpoint(self) -> bytes:
@@ -189,10 +198,18 @@ class Ledger:
         Raises:
             NotFoundError: There is no such entry.
         """
-        row = None
+        row, pruned = None, None
         if 0 <= index < _INDEX_LIMIT:
             with self.store.reading() as connection:
                 row = connection.execute(select(ENTRY.c.body).where(ENTRY.c.entry == index)).first()
+                pruned = None if row else retention_of(connection, index)
+        if pruned is not None:
+            raise NotFoundError(
+                f"Entry {index} is a record that was pruned, as the retention statement in entry "
+                f"{pruned} says; the log still holds its hash.",
+                hint=f"`affidavit show {pruned}` prints the statement. Whoever kept the record "
+                "and its proof can still show that it was logged.",
+            )
         if row is None:
             raise NotFoundError(
                 f"There is no entry {index}.", hint="`affidavit log` lists what there is."
@@ -277,14 +294,16 @@ class Ledger:
                 )
         return edge
 
-    def _write_checkpoint(self, connection: Connection, tree: CompactRange) -> None:
+    def _write_checkpoint(self, now: Appending) -> None:
         if self._signer is None:
             raise LedgerError(
                 "This ledger was opened without its key; nothing can be appended.",
                 hint="Restore keys/log.pem.",
             )
-        note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
-        insert_rows(connection, CHECKPOINT, [{"size": tree.size, "note": note}])
+        size, root = now.tree.size, now.tree.root()
+        head = Checkpoint.counting(self.verifier.name, size, root, now.statements)
+        note = head.signed(self._signer)
+        insert_rows(now.connection, CHECKPOINT, [{"size": size, "note": note}])
 
 
 def _parsed(body: bytes) -> Parsed:
@@ -346,6 +365,16 @@ def stored_keys(connection: Connection, subjects: Sequence[str]) -> dict[str, by
         )
         found.update((row[0], bytes(row[1])) for row in connection.execute(query))
     return found
+
+
+def newest_checkpoint(connection: Connection, verifier: NoteVerifier) -> Checkpoint:
+    """Return the newest checkpoint of a transaction's state, its signature checked.
+
+    Raises:
+        LedgerCorruptError: There is none.
+        CheckpointError: It is not signed by the pinned key.
+    """
+    return open_checkpoint(_newest_note(connection), verifier)
 
 
 def _newest_note(connection: Connection) -> bytes:

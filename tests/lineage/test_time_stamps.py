@@ -59,7 +59,7 @@ def test_openssl_accepts_what_we_accept_and_refuses_other_bytes(authority):
     response, _ = stamp(authority)
     (authority.folder / "x.tsr").write_bytes(response)
     (authority.folder / "x").write_bytes(MESSAGE)
-    command = "ts -verify -in x.tsr -data x -CAfile ca.pem".split()
+    command = ["ts", "-verify", "-in", "x.tsr", "-data", "x", "-CAfile", "ca.pem"]
     assert b"OK" in openssl(*command, folder=authority.folder).stdout
     (authority.folder / "x").write_bytes(MESSAGE + b".")
     assert openssl(*command, folder=authority.folder).returncode != 0
@@ -117,7 +117,7 @@ def test_openssl_makes_no_stamp_with_a_certificate_that_may_not(authority):
 
 @pytest.mark.parametrize("usage", ["lax", "two", "none", "caself"])
 def test_a_certificate_that_is_not_for_time_stamping_alone_is_refused(authority, usage):
-    """OpenSSL signs under none of these, so the certificate is put in where the chain was checked."""
+    """OpenSSL signs under none of these: the certificate is put in after the chain is checked."""
     response, _ = stamp(authority)
     from cryptography import x509
     from rfc3161_client import decode_timestamp_response

@@ -1,4 +1,4 @@
-"""A real time-stamping authority: `openssl ts` with a CA of its own, served over HTTP on loopback."""
+"""A real time-stamping authority: `openssl ts` under a CA of its own, over HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -77,8 +77,9 @@ class Authority:
         (folder / "openssl.cnf").write_text(_CONFIG.format(folder=folder))
         made = cls(folder)
         made._key("ca")
-        _done(*"req -x509 -new -key ca.key -out ca.pem -days 30 -config openssl.cnf".split(),
-              "-extensions", "ca", "-subj", f"/CN={name} CA", folder=folder)  # fmt: skip
+        _done("req", "-x509", "-new", "-key", "ca.key", "-out", "ca.pem", "-days", 30, "-config",
+              "openssl.cnf", "-extensions", "ca", "-subj", f"/CN={name} CA",
+              folder=folder)  # fmt: skip
         made.certify("tsa", "tsa", name)
         return made
 
@@ -93,7 +94,7 @@ class Authority:
               "-extfile", "openssl.cnf", "-extensions", usage, folder=self.folder)  # fmt: skip
 
     def _key(self, file: str) -> None:
-        _done(*"genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out".split(),
+        _done(*["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"],
               f"{file}.key", folder=self.folder)  # fmt: skip
 
     def outdate(self, file: str) -> None:
