@@ -20,6 +20,7 @@ _EXTRAS = {
     "frames": ("narwhals", "pyarrow", "numpy"),
     "explain": ("shap", "fairlearn", "sklearn"),
     "opa": ("opa_client",),
+    "postgres": ("psycopg",),
     "ui": ("streamlit", "jinja2", "altair"),
 }
 _LOW_BYTES = 200 * 1024 * 1024

@@ -82,10 +82,10 @@ def erase(home: Home, settings: Settings, subject: str, reason: str = "") -> Era
     try:
         done = erase_subject(home.ledger, pseudonym, statement)
     except NotFoundError:
-        before = Reader(home).evidence(f"sha256:{pseudonym}", "erasure")
+        before = Reader(home, settled=False).evidence(f"sha256:{pseudonym}", "erasure")
         if not before:
             raise
-        count = Reader(home).statement(before[0]).predicate.get("payloads")
+        count = Reader(home, settled=False).statement(before[0]).predicate.get("payloads")
         searched = scrub(home.database)
         return Erased(pseudonym, before[0], count if isinstance(count, int) else 0, searched)
     searched = scrub(home.database, done.wrapped)

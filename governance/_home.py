@@ -4,6 +4,8 @@
 .affidavit/
 ├── ledger.db            the store
 ├── log.pub              the log's verifier key: give a copy to whoever audits
+├── place                the id of this folder, for the log to know whose spools lie in it
+├── spool/               what processes acknowledged and the log does not hold yet, sealed
 ├── keys/                mode 0700: log.pem, recorder.pem, master.key and approvers' keys, 0600
 └── artifacts/           model files, explanation values and backgrounds, by digest
 ```
@@ -122,6 +124,23 @@ class Home:
             ) from error
 
     @cached_property
+    def place(self) -> str:
+        """The id under which the log knows this folder of spools."""
+        path = self.folder / "place"
+        try:
+            return path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LedgerUnavailableError(
+                f"The home's id {path} cannot be read.",
+                hint="Restore it from a backup of the home.",
+            ) from error
+
+    def can_append(self) -> bool:
+        """Return whether this user holds the keys that the log is written with."""
+        keys = self.folder / "keys"
+        return all(os.access(keys / name, os.R_OK) for name in ("log.pem", "recorder.pem"))
+
+    @cached_property
     def recorder(self) -> SigningKey:
         """The key that signs what the hooks record."""
         return self._key("recorder")
@@ -148,7 +167,7 @@ class Home:
         """Return the keys in force now, as the newest trust-root statement lists them."""
         from affidavit._read import Reader
 
-        index = Reader(self).newest("trust-root")
+        index = Reader(self, settled=False).newest("trust-root")
         if index is None:
             raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
         parsed = parse_entry(self.ledger.entry(index))
@@ -268,6 +287,7 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
     write_key(keys / "log.pem", log, passphrase=passphrase)
     write_key(keys / "recorder.pem", recorder, passphrase=passphrase)
     write_secret(keys / "master.key", secrets.token_bytes(32))
+    (folder / "place").write_text(f"{secrets.token_hex(8)}\n", "ascii")
     (folder / "log.pub").write_text(f"{signer.verifier}\n", "utf-8")
     root = (
         TrustRoot(origin)

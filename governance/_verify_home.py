@@ -64,6 +64,7 @@ def verify_home(
         authorities=tuple(authorities),
         progress=progress,
         on_statement=note_kept,
+        spools=(None, home.folder / "spool"),
     )
     changed = tuple(
         Fault(

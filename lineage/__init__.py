@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         cosignatures,
     )
     from affidavit.lineage._digest import Digest, Fingerprint
+    from affidavit.lineage._drain import Drained, Drainer, Made, drain_lock, open_writer
     from affidavit.lineage._envelope import (
         STATEMENT_TYPE,
         Envelope,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._erasure import Erasure, erase_subject, held, scrub
     from affidavit.lineage._estimators import estimator_fingerprint
     from affidavit.lineage._files import directory_manifest, file_digest
-    from affidavit.lineage._findings import Fault, VerificationReport
+    from affidavit.lineage._findings import Fault, Gap, UnclosedWriter, VerificationReport
     from affidavit.lineage._fingerprint import fingerprint
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
@@ -87,10 +88,20 @@ if TYPE_CHECKING:
         retention_facts,
     )
     from affidavit.lineage._schemas import schema_for
+    from affidavit.lineage._spool import Durability, Spool
+    from affidavit.lineage._spool_format import (
+        MESSAGE,
+        RECORDS,
+        list_segments,
+        pack_records,
+        segment_sizes,
+    )
+    from affidavit.lineage._spool_reading import Lost, Message, Place, wipe
     from affidavit.lineage._stamp_rows import keep_stamp, newest_stamped, stamps_of
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._template import Hole, RecordTemplate
     from affidavit.lineage._time_stamp import (
         Stamped,
         TimeStamp,
@@ -116,6 +127,9 @@ _SOURCES = {
     "Cosigner": "affidavit.lineage._cosignature",
     "DATASET": "affidavit.lineage._predicates",
     "Digest": "affidavit.lineage._digest",
+    "Drained": "affidavit.lineage._drain",
+    "Drainer": "affidavit.lineage._drain",
+    "Durability": "affidavit.lineage._spool",
     "ERASURE": "affidavit.lineage._predicates",
     "EVALUATION_FIELD": "affidavit.lineage._predicates",
     "EXPLANATION": "affidavit.lineage._predicates",
@@ -124,20 +138,29 @@ _SOURCES = {
     "Fault": "affidavit.lineage._findings",
     "Fingerprint": "affidavit.lineage._digest",
     "GAP": "affidavit.lineage._predicates",
+    "Gap": "affidavit.lineage._findings",
     "HOLD": "affidavit.lineage._predicates",
+    "Hole": "affidavit.lineage._template",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
+    "Lost": "affidavit.lineage._spool_reading",
     "MAX_ENTRY": "affidavit.lineage._records",
+    "MESSAGE": "affidavit.lineage._spool_format",
+    "Made": "affidavit.lineage._drain",
+    "Message": "affidavit.lineage._spool_reading",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
     "PROVENANCE": "affidavit.lineage._predicates",
     "PayloadVault": "affidavit.lineage._payloads",
+    "Place": "affidavit.lineage._spool_reading",
     "Progress": "affidavit.lineage._verify",
     "PublicKey": "affidavit.lineage._keys",
+    "RECORDS": "affidavit.lineage._spool_format",
     "REPORT": "affidavit.lineage._predicates",
     "RETENTION": "affidavit.lineage._predicates",
     "RUN_FIELD": "affidavit.lineage._predicates",
+    "RecordTemplate": "affidavit.lineage._template",
     "Reindexed": "affidavit.lineage._reindex",
     "Resource": "affidavit.lineage._statement",
     "Retained": "affidavit.lineage._retention",
@@ -145,6 +168,7 @@ _SOURCES = {
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
+    "Spool": "affidavit.lineage._spool",
     "Stamped": "affidavit.lineage._time_stamp",
     "Statement": "affidavit.lineage._statement",
     "TEST_RESULT": "affidavit.lineage._predicates",
@@ -154,6 +178,7 @@ _SOURCES = {
     "TlogProof": "affidavit.lineage._tlog_proof",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
+    "UnclosedWriter": "affidavit.lineage._findings",
     "VERDICT": "affidavit.lineage._predicates",
     "VERDICT_FIELD": "affidavit.lineage._predicates",
     "VerificationReport": "affidavit.lineage._findings",
@@ -170,6 +195,7 @@ _SOURCES = {
     "derive_rows": "affidavit.lineage._index",
     "diff_tables": "affidavit.lineage._table_tree",
     "directory_manifest": "affidavit.lineage._files",
+    "drain_lock": "affidavit.lineage._drain",
     "dump_json": "affidavit.lineage._strict_json",
     "environment_facts": "affidavit.lineage._environment",
     "erase_subject": "affidavit.lineage._erasure",
@@ -180,9 +206,13 @@ _SOURCES = {
     "inclusion_proof": "affidavit.lineage._merkle",
     "keep_stamp": "affidavit.lineage._stamp_rows",
     "leaf_hash": "affidavit.lineage._merkle",
+    "list_segments": "affidavit.lineage._spool_format",
+    "segment_sizes": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "newest_stamped": "affidavit.lineage._stamp_rows",
     "open_checkpoint": "affidavit.lineage._checkpoint",
+    "open_writer": "affidavit.lineage._drain",
+    "pack_records": "affidavit.lineage._spool_format",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
     "plan_retention": "affidavit.lineage._retention",
@@ -213,6 +243,7 @@ _SOURCES = {
     "verify_inclusion": "affidavit.lineage._merkle",
     "verify_ledger": "affidavit.lineage._verify",
     "verify_stamp": "affidavit.lineage._time_stamp",
+    "wipe": "affidavit.lineage._spool_reading",
     "write_key": "affidavit.lineage._keys",
     "write_secret": "affidavit.lineage._keys",
 }
@@ -236,7 +267,9 @@ __all__ = [
     "HOLD",
     "KINDS",
     "MAX_ENTRY",
+    "MESSAGE",
     "PROVENANCE",
+    "RECORDS",
     "REPORT",
     "RETENTION",
     "RUN_FIELD",
@@ -254,23 +287,34 @@ __all__ = [
     "Cosignature",
     "Cosigner",
     "Digest",
+    "Drained",
+    "Drainer",
+    "Durability",
     "Envelope",
     "Erasure",
     "Fault",
     "Fingerprint",
+    "Gap",
+    "Hole",
     "Ledger",
+    "Lost",
+    "Made",
+    "Message",
     "Note",
     "NoteSigner",
     "NoteVerifier",
     "PayloadVault",
+    "Place",
     "Progress",
     "PublicKey",
+    "RecordTemplate",
     "Reindexed",
     "Resource",
     "Retained",
     "RetentionRule",
     "SealedPayload",
     "SigningKey",
+    "Spool",
     "Stamped",
     "Statement",
     "TimeStamp",
@@ -278,6 +322,7 @@ __all__ = [
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
+    "UnclosedWriter",
     "VerificationReport",
     "Witness",
     "WitnessVerifier",
@@ -292,6 +337,7 @@ __all__ = [
     "derive_rows",
     "diff_tables",
     "directory_manifest",
+    "drain_lock",
     "dump_json",
     "environment_facts",
     "erase_subject",
@@ -302,9 +348,12 @@ __all__ = [
     "inclusion_proof",
     "keep_stamp",
     "leaf_hash",
+    "list_segments",
     "new_id",
     "newest_stamped",
     "open_checkpoint",
+    "open_writer",
+    "pack_records",
     "parse_entry",
     "parse_json",
     "plan_retention",
@@ -321,6 +370,7 @@ __all__ = [
     "role_for",
     "schema_for",
     "scrub",
+    "segment_sizes",
     "sign_envelope",
     "sign_note",
     "stamps_of",
@@ -335,6 +385,7 @@ __all__ = [
     "verify_inclusion",
     "verify_ledger",
     "verify_stamp",
+    "wipe",
     "write_key",
     "write_secret",
 ]

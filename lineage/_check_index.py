@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Table
 from affidavit.lineage._findings import Faults
 from affidavit.lineage._index import Row
 from affidavit.lineage._scan import index_rows
+from affidavit.lineage._store import UnreadableTextError
 from affidavit.lineage.tables import INDEX_TABLES
 
 _Cells = tuple[Any, ...]
@@ -110,9 +110,7 @@ class _Walk:
                     self._next, self.next_entry = row, row[0]
                     return
                 self._report_stray(row)
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
+        except UnreadableTextError:
             self._readable = False
             self._faults.add(
                 "index-changed",

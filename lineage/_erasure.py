@@ -1,13 +1,12 @@
 """Erasure: a data subject's key and sealed data are destroyed, and a signed entry says so.
 
-Rows go and the statement comes in one transaction. What SQLite may still hold of them elsewhere
-(free pages, copies that a page split left behind, the write-ahead log) goes after it: the file is
-rebuilt (``VACUUM``) with ``secure_delete`` on, and the write-ahead log is emptied.
+Rows go and the statement comes in one transaction. What the database may still hold of them
+elsewhere (free pages, copies that a page split left behind, old versions of rows) goes after it:
+the store is rebuilt (`Store.scrub`).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from sqlalchemy import delete, func, select
 from affidavit.errors import (
     LedgerCorruptError,
     LedgerError,
-    LedgerUnavailableError,
     NotFoundError,
     VerificationError,
 )
@@ -25,12 +23,8 @@ from affidavit.lineage._ledger import Ledger
 from affidavit.lineage._predicates import HOLD
 from affidavit.lineage._pruned import Survey, leaves, read_statement
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._store import store_error
+from affidavit.lineage._store import open_store
 from affidavit.lineage.tables import PAYLOAD, SUBJECT_KEY
-
-WAIT_SECONDS = 30.0
-"""How long the emptying of the write-ahead log waits for readers."""
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
                 "A legal hold is in force on this data subject; nothing was erased.",
                 hint="`affidavit hold --release` ends it, once whoever ordered it agrees.",
             )
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+        ledger.store.begin_erasure(connection)
         row = connection.execute(
             select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == subject)
         ).first()
@@ -113,48 +107,26 @@ def held(ledger: Ledger, subject: str) -> bool:
     return holds.get(subject, False)
 
 
-def scrub(path: Path, gone: bytes = b"") -> int:
-    """Rebuild a SQLite store so that nothing that was deleted from it stays in its files.
+def scrub(where: Path | str, gone: bytes = b"") -> int:
+    """Rebuild a store so that nothing that was deleted from it stays in its files.
 
     Args:
-        path: The store.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         gone: Bytes that must not be found afterwards.
 
     Returns:
-        How many bytes the files have now.
+        How many bytes of its files were searched for them.
 
     Raises:
-        LedgerUnavailableError: Another process uses the store; what was deleted is still in its
+        LedgerUnavailableError: Somebody else uses the store; what was deleted is still in its
             files.
         LedgerCorruptError: The bytes are still there.
     """
+    store = open_store(where)
     try:
-        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("VACUUM")
-            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise store_error(path, error) from error
-    if busy:
-        raise LedgerUnavailableError(
-            "The data was erased, but another process reads an older state of the store, so its "
-            "write-ahead log still holds traces.",
-            hint="Let the reader end and run the same command again: it finishes the work.",
-        )
-    total = 0
-    for file in (path, path.with_name(path.name + "-wal")):
-        if file.exists():
-            total += file.stat().st_size
-            if gone and _contains(file, gone):
-                raise LedgerCorruptError(
-                    f"The destroyed key is still in {file}.",
-                    hint="Run the same command again; if it stays, restore nothing from this file.",
-                )
-    return total
+        return store.scrub(gone)
+    finally:
+        store.close()
 
 
 def check_whole(survey: Survey, size: int, root: bytes, statements: int | None) -> None:
@@ -209,13 +181,3 @@ def note_hold(statement: Statement, holds: dict[str, bool]) -> None:
         for resource in statement.subjects:
             # Whatever is not plainly a release holds.
             holds[resource.sha256] = statement.predicate.get("outcome") != "released"
-
-
-def _contains(file: Path, wanted: bytes) -> bool:
-    tail = b""
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            if wanted in tail + chunk:
-                return True
-            tail = chunk[-len(wanted) :]
-    return False

@@ -29,7 +29,7 @@ from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._pruned import count_statements, retention_of
 from affidavit.lineage._records import MAX_ENTRY, Parsed, parse_entry
-from affidavit.lineage._store import Store
+from affidavit.lineage._store import open_store
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
 
@@ -95,7 +95,7 @@ class Ledger:
     """An append-only log in a store.
 
     Args:
-        path: The store's file.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, pinned by the caller; its name is the log's origin.
         signer: The log's private key; without it the ledger can be read only.
         create: Make a new, empty ledger.
@@ -107,7 +107,7 @@ class Ledger:
 
     def __init__(
         self,
-        path: Path,
+        where: Path | str,
         verifier: NoteVerifier,
         *,
         signer: NoteSigner | None = None,
@@ -125,7 +125,7 @@ class Ledger:
         self._edge: CompactRange | None = None
         # The newest note whose signature was checked; no need to check the same bytes again.
         self._opened = (b"", Checkpoint(verifier.name, 0, EMPTY_ROOT))
-        self.store = Store(path, create=create)
+        self.store = open_store(where, create=create)
         if create:
             with self.store.writing() as connection:
                 self.store.create_tables(connection)

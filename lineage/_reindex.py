@@ -64,18 +64,20 @@ def reindex(ledger: Ledger, *, progress: Callable[[int, int], None] | None = Non
         LedgerCorruptError: The entries are not those that were logged; nothing was changed.
         LedgerUnavailableError: Nothing was changed.
     """
-    with ledger.store.writing() as connection:
+    store = ledger.store
+    with store.writing() as connection:
         head = ledger.head()
-        for table in INDEX_TABLES:
-            table.create(connection, checkfirst=True)
-            copy = f"CREATE TEMP TABLE was_{table.name} AS SELECT * FROM main.{table.name}"  # noqa: S608  # names of our tables
-            _sql(connection, copy)
-            _sql(connection, f"DELETE FROM main.{table.name}")  # noqa: S608  # as above
+        names = [store.keep_copy(connection, table) for table in INDEX_TABLES]
+        for name, _ in names:
+            _sql(connection, f"DELETE FROM {name}")  # noqa: S608  # names of our tables
         _derive(connection, head, progress)
-        counts = [_compare(connection, table) for table in INDEX_TABLES]
-        rows = sum(_sql(connection, f"SELECT count(*) FROM main.{t.name}") for t in INDEX_TABLES)  # noqa: S608  # as above
-        for table in INDEX_TABLES:
-            _sql(connection, f"DROP TABLE temp.was_{table.name}")
+        counts = [
+            _compare(connection, table, *pair, store.same)
+            for table, pair in zip(INDEX_TABLES, names, strict=True)
+        ]
+        rows = sum(_sql(connection, f"SELECT count(*) FROM {name}") for name, _ in names)  # noqa: S608  # as above
+        for _, copy in names:
+            _sql(connection, f"DROP TABLE {copy}")
     missing, changed, extra = (sum(column) for column in zip(*counts, strict=True))
     return Reindexed(head.size, rows, missing, changed, extra)
 
@@ -113,12 +115,12 @@ def _damaged(head: Checkpoint) -> LedgerCorruptError:
     )
 
 
-def _compare(connection: Connection, table: Table) -> tuple[int, int, int]:
+def _compare(
+    connection: Connection, table: Table, now: str, was: str, operator: str
+) -> tuple[int, int, int]:
     """Return how many rows were missing, changed and extra."""
-    was, now = f"temp.was_{table.name}", f"main.{table.name}"
-    same = " AND ".join(f'w."{c.name}" IS n."{c.name}"' for c in table.columns)
+    same = " AND ".join(f'w."{c.name}" {operator} n."{c.name}"' for c in table.columns)
     on = "w.entry = n.entry AND w.ordinal = n.ordinal"
-    _sql(connection, f"CREATE INDEX temp.at_{table.name} ON was_{table.name} (entry, ordinal)")
     missing = _sql(
         connection,
         f"SELECT count(*) FROM {now} n WHERE NOT EXISTS (SELECT 1 FROM {was} w WHERE {on})",  # noqa: S608  # names of our tables

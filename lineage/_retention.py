@@ -128,7 +128,7 @@ def apply_retention(
             planned = sweep.look()
         if planned.nothing:
             return planned
-        log.connection.exec_driver_sql("PRAGMA secure_delete = ON")
+        ledger.store.begin_erasure(log.connection)
         done = sweep.remove(planned)
         (entry,) = log.add([statement(done)])
     return replace(done, entry=entry)

@@ -100,7 +100,7 @@ class Spool:
             LedgerError: It is too large.
         """
         with self._lock:
-            if self._offset > self._segment_bytes or not self._stands():
+            if self._offset - PAGE > self._segment_bytes or not self._stands():
                 self._make_room()
             number = self._next
             body = content(self.writer, number)

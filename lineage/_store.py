@@ -1,133 +1,119 @@
-"""The store: connections, transactions, and errors that say what to do.
+"""The store: what every one offers, whichever database it is, and the URL that decides which.
 
-SQLite is used in write-ahead-log mode with a full flush at each commit. One writer at a time holds
-the write lock from the start of its transaction, so nothing is read that may change under it.
-
-A SQLite connection must not cross a fork (https://sqlite.org/howtocorrupt.html §2.6): idle ones are
-closed before it, a writer is waited for, and what readers hold at that moment is never closed in
-the child.
+One process writes at a time, from the start of its transaction, so nothing is read that may change
+under it. A connection must not cross a fork (https://sqlite.org/howtocorrupt.html §2.6, and a
+server would take both processes for one session): idle ones are closed before it, a writer is
+waited for, and what readers hold at that moment is never closed in the child.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import sqlite3
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from affidavit.errors import LedgerCorruptError, LedgerError, LedgerUnavailableError
-from affidavit.lineage.tables import INDEX_TABLES, LEDGER_TABLES, SCHEMA_VERSION
+from affidavit.errors import ConfigurationError, LedgerCorruptError, LedgerError
 
-APPLICATION_ID = 0x41464644
-"""``AFFD``: the application id in the header of a SQLite store."""
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
+POSTGRES_SCHEMES = ("postgresql", "postgres")
+"""The schemes of a URL that names a PostgreSQL database."""
 
 
-class Store:
-    """An open SQLite store.
+class UnreadableTextError(LedgerCorruptError):
+    """A text in the store is not UTF-8."""
+
+
+class Store(ABC):
+    """An open store.
 
     Args:
-        path: The database file.
-        create: Make the file where there is none; `create_tables` makes it a ledger's.
-
-    Raises:
-        LedgerUnavailableError: The file cannot be opened or made.
-        LedgerCorruptError: The file is not a ledger's store.
+        location: Where it is, as messages name it; it never holds a password.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.path = path.absolute()
-        self._create = create
+    same: ClassVar[str]
+    """The operator that compares two values, of which either may be NULL."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
         self._lock = threading.RLock()
-        self._raw: set[sqlite3.Connection] = set()
-        if not create and not path.is_file():
-            raise LedgerUnavailableError(
-                f"There is no ledger at {path}.", hint="Run `affidavit init` first."
-            )
-        self._read_only = not create and not _writable(path)
-        self._still = self._state() if self._read_only else None
+        self._raw: set[Any] = set()
         self._engine = self._connect()
         _STORES.add(self)
-        if not create:
-            self._check_header()
 
+    @abstractmethod
     def create_tables(self, connection: Connection) -> None:
-        """Make an empty file a ledger's store.
+        """Make an empty database a ledger's store.
 
         Args:
             connection: A writing transaction.
 
         Raises:
-            LedgerError: The file holds something already.
+            LedgerError: The database holds something already.
         """
-        if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
-            raise LedgerError(
-                f"There is a database at {self.path} already.", hint="It is never overwritten."
-            )
-        for table in (*LEDGER_TABLES, *INDEX_TABLES):
-            table.create(connection)
-        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _connect(self) -> Engine:
-        engine = create_engine(
-            "sqlite://", creator=self._open, poolclass=QueuePool, isolation_level="AUTOCOMMIT"
-        )
-        event.listen(engine, "connect", self._on_connect)
-        event.listen(engine, "close", self._on_close)
-        return engine
+    @abstractmethod
+    def keep_copy(self, connection: Connection, table: Table) -> tuple[str, str]:
+        """Copy a table of the index aside until the end of the session, and index the copy.
 
-    def _open(self) -> sqlite3.Connection:
-        mode = "rwc" if self._create else "rw"
-        if self._read_only:
-            # Only without a write-ahead log may SQLite be told that the file stands still.
-            mode = "ro" if self._still is None else "ro&immutable=1"
-        return sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode={mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            check_same_thread=False,
-        )
+        A table that is missing is made.
 
-    def _on_connect(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-        self._raw.add(connection)
-        if self._create:
-            # The mode is kept in the file; a database that is not ours is left as it is.
-            connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        Args:
+            connection: A writing transaction.
+            table: One of the index.
 
-    def _on_close(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-        self._raw.discard(connection)
+        Returns:
+            The names of the table and of its copy, as SQL.
+        """
 
-    def _write_ahead_log(self) -> Path:
-        return self.path.with_name(self.path.name + "-wal")
+    @abstractmethod
+    def begin_erasure(self, connection: Connection) -> None:
+        """Prepare a writing transaction that deletes what must not be left anywhere."""
 
-    def _check_header(self) -> None:
-        with self.reading() as connection:
-            application = connection.exec_driver_sql("PRAGMA application_id").scalar()
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-        if application != APPLICATION_ID:
-            raise LedgerCorruptError(
-                f"{self.path} is a database, but not an Affidavit ledger.",
-                hint="Point AFFIDAVIT_HOME at the right folder, or restore the file.",
-            )
-        if version != SCHEMA_VERSION:
-            raise LedgerCorruptError(
-                f"{self.path} has schema version {version}, this program knows {SCHEMA_VERSION}.",
-                hint="Use the version of Affidavit that wrote it.",
-            )
+    @abstractmethod
+    def scrub(self, gone: bytes = b"") -> int:
+        """Rebuild the store so that nothing that was deleted from it stays in its files.
+
+        Args:
+            gone: Bytes that must not be found afterwards.
+
+        Returns:
+            How many bytes of the files were searched for them.
+
+        Raises:
+            LedgerUnavailableError: Somebody uses the store; what was deleted is still in its files.
+            LedgerCorruptError: The bytes are still there.
+        """
+
+    @abstractmethod
+    def as_integer(self, column: str) -> str:
+        """Return SQL for a column's value where it is an integer, and else NULL."""
+
+    @abstractmethod
+    def as_bytes(self, column: str) -> str:
+        """Return SQL for a column's value where it is bytes, and else NULL."""
+
+    @abstractmethod
+    def stream(self, connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Give the rows of a query, however many, in constant memory.
+
+        Args:
+            connection: A transaction of this store, which lasts at least as long.
+            sql: A query without parameters.
+
+        Raises:
+            UnreadableTextError: A text in a row is not UTF-8.
+        """
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -135,20 +121,16 @@ class Store:
 
         Raises:
             LedgerUnavailableError: Disk full, read-only, or locked too long; nothing is written.
-            LedgerCorruptError: The file is damaged.
+            LedgerCorruptError: The store is damaged.
         """
-        if self._read_only:
-            raise LedgerUnavailableError(
-                f"The ledger {self.path} is read-only; nothing was written.",
-                hint="Make the folder writable for this user, or name another in AFFIDAVIT_HOME.",
-            )
-        with self._lock, self._translated(), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self._check_writable()
+        with self._lock, self.translated(), self._engine.connect() as connection:
+            self._begin_writing(connection)
             try:
                 yield connection
-                connection.exec_driver_sql("COMMIT")
+                self._commit(connection)
             except BaseException:
-                _roll_back(connection)
+                self._roll_back(connection)
                 raise
 
     @contextmanager
@@ -157,26 +139,21 @@ class Store:
 
         Raises:
             LedgerUnavailableError: The store cannot be read at present.
-            LedgerCorruptError: The file is damaged.
+            LedgerCorruptError: The store is damaged.
         """
-        self._reopen_if_changed()
-        with self._translated(), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
+        with self.translated(), self._engine.connect() as connection:
+            self._begin_reading(connection)
             try:
                 yield connection
             finally:
-                _roll_back(connection)
-        if self._still is not None and self._state() != self._still:
-            raise LedgerUnavailableError(
-                f"The ledger {self.path} was written to while it was read.", hint="Try again."
-            )
+                self._roll_back(connection)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     def before_fork(self) -> None:
-        """Wait for this process's writer, whose locks inside SQLite no child could ever release."""
+        """Wait for this process's writer, whose locks in the database no child could release."""
         self._lock.acquire()
         self._engine.dispose()
 
@@ -193,81 +170,109 @@ class Store:
         self._lock = threading.RLock()
         self._engine = self._connect()
 
-    def _state(self) -> tuple[int, int] | None:
-        """Return what shows a change to a file that has no write-ahead log."""
-        if self._write_ahead_log().exists():
-            return None
-        seen = self.path.stat()
-        return seen.st_mtime_ns, seen.st_size
-
-    def _reopen_if_changed(self) -> None:
-        if self._read_only and self._state() != self._still:
-            self._engine.dispose()
-            self._still = self._state()
-
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Raise the error of ours that a database error means."""
         try:
             yield
         except DBAPIError as error:
-            raise store_error(self.path, error.orig) from error
-        except sqlite3.Error as error:
-            raise store_error(self.path, error) from error
+            raise self.error(error.orig) from error
         except SQLAlchemyError as error:
-            raise store_error(self.path, error) from error
+            raise self.error(error) from error
+
+    @abstractmethod
+    def error(self, error: BaseException | None) -> LedgerError:
+        """Return the error of ours that a database error means."""
+
+    def _connect(self) -> Engine:
+        engine = self._new_engine()
+        event.listen(engine, "connect", self._on_connect)
+        event.listen(engine, "close", self._on_close)
+        return engine
+
+    def _on_connect(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        self._raw.add(connection)
+        record.info[_INFO] = self
+
+    def _on_close(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        self._raw.discard(connection)
+
+    @abstractmethod
+    def _new_engine(self) -> Engine: ...
+
+    @abstractmethod
+    def _check_writable(self) -> None: ...
+
+    @abstractmethod
+    def _begin_writing(self, connection: Connection) -> None: ...
+
+    @abstractmethod
+    def _begin_reading(self, connection: Connection) -> None: ...
+
+    @abstractmethod
+    def _commit(self, connection: Connection) -> None: ...
+
+    @abstractmethod
+    def _roll_back(self, connection: Connection) -> None: ...
 
 
-def store_error(path: Path, error: BaseException | None) -> LedgerError:
-    """Return the error of ours that a database error means."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(
-        ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_CONSTRAINT")
-    ) or (
-        # A query of ours fails like this only where a table or a text is not what we made it.
-        name == "SQLITE_ERROR" or "Could not decode" in str(error)
-    ):
-        return LedgerCorruptError(
-            f"The ledger {path} is damaged: {error}.",
-            hint="Keep the file as it is, restore the folder from a backup, and run "
-            "`affidavit verify` on the restored one.",
+def is_postgres(where: Path | str) -> bool:
+    """Return whether a store is named by a PostgreSQL URL, and not by a path.
+
+    Raises:
+        ConfigurationError: It is a URL of another kind.
+    """
+    scheme, colon, _ = str(where).partition("://") if isinstance(where, str) else ("", "", "")
+    if colon and scheme not in POSTGRES_SCHEMES:
+        raise ConfigurationError(
+            f"A store of the kind {scheme!r} is unknown.",
+            hint="Give postgresql://…, or a path for SQLite.",
         )
-    if name.startswith("SQLITE_FULL") or (
-        name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _no_space(path)
-    ):
-        what, hint = "the disk is full", "Free some space and try again."
-    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        what, hint = "it cannot be written", "Make the folder writable for this user."
-    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        what = f"another process held it for more than {BUSY_SECONDS:.0f} s"
-        hint = "Look for a process that hangs, then try again."
-    else:
-        what, hint = f"{error}", "Check the disk and the folder's permissions, then try again."
-    return LedgerUnavailableError(
-        f"The ledger {path} is not available: {what}; nothing was written.", hint=hint
-    )
+    return bool(colon)
 
 
-def _roll_back(connection: Connection) -> None:
-    raw: Any = connection.connection.dbapi_connection
-    try:
-        if raw.in_transaction:
-            connection.exec_driver_sql("ROLLBACK")
-    except DBAPIError:
-        # What went wrong first is what the caller hears of.
-        connection.invalidate()
+def open_store(where: Path | str, *, create: bool = False) -> Store:
+    """Open a store.
+
+    Args:
+        where: A ``postgresql://`` URL, or the path of a SQLite file.
+        create: `create_tables` will make it a ledger's; a SQLite file is made where there is none.
+
+    Raises:
+        ConfigurationError: The URL is malformed.
+        LedgerUnavailableError: The store cannot be opened or made.
+        LedgerCorruptError: It is not a ledger's store.
+        MissingDependencyError: The driver for PostgreSQL is not installed.
+    """
+    if is_postgres(where):
+        from affidavit.lineage._postgres_store import PostgresStore
+
+        return PostgresStore(str(where), create=create)
+    from affidavit.lineage._sqlite_store import SqliteStore
+
+    return SqliteStore(Path(where), create=create)
 
 
-def _no_space(path: Path) -> bool:
-    try:
-        return shutil.disk_usage(path.parent).free < 1 << 16
-    except OSError:
-        return False
+def store_location(where: Path | str) -> str:
+    """Return where a store is as messages name it, without a password.
+
+    Raises:
+        ConfigurationError: The URL is malformed.
+    """
+    if is_postgres(where):
+        from affidavit.lineage._postgres_url import PostgresUrl
+
+        return PostgresUrl.parse(str(where)).location
+    return str(where)
 
 
-def _writable(path: Path) -> bool:
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+def store_of(connection: Connection) -> Store:
+    """Return the store that a transaction is on."""
+    found: Store = connection.info[_INFO]
+    return found
 
 
+_INFO = "affidavit.store"
 _STORES: weakref.WeakSet[Store] = weakref.WeakSet()
 
 

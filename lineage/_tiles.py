@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from affidavit.errors import LedgerCorruptError
 from affidavit.lineage._merkle import HASH_SIZE, CompactRange, node_hash
-from affidavit.lineage.tables import TILE, insert_rows
+from affidavit.lineage.tables import TILE, compiled, insert_rows
 
-_READ = "SELECT hashes FROM tile WHERE level = ? AND position = ?"
-_DROP = "DELETE FROM tile WHERE level = ? AND position = ?"
+_THIS = (TILE.c.level == bindparam("level")) & (TILE.c.position == bindparam("position"))
+_READ = select(TILE.c.hashes).where(_THIS)
+_DROP = delete(TILE).where(_THIS)
 WIDTH = 256
 HEIGHT = 8
 
@@ -100,14 +101,14 @@ def _write_tiles(connection: Connection, level: int, start: int, hashes: list[by
     position, filled = divmod(start, WIDTH)
     head = b""
     if filled:
-        row = connection.exec_driver_sql(_READ, (level, position)).first()
+        row = connection.exec_driver_sql(compiled(connection, _READ), (level, position)).first()
         head = bytes(row[0]) if row else b""
         if len(head) != filled * HASH_SIZE:
             raise LedgerCorruptError(
                 f"Tile {level}/{position} holds {len(head) // HASH_SIZE} hashes, not {filled}.",
                 hint="Run `affidavit verify` to see what is damaged.",
             )
-        connection.exec_driver_sql(_DROP, (level, position))
+        connection.exec_driver_sql(compiled(connection, _DROP), (level, position))
     data = head + b"".join(hashes)
     step = WIDTH * HASH_SIZE
     rows = [

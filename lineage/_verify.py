@@ -24,7 +24,7 @@ from affidavit.lineage._records import parse_entry
 from affidavit.lineage._spool_format import list_segments
 from affidavit.lineage._stamp_rows import check_stamps
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._store import Store
+from affidavit.lineage._store import Store, open_store
 from affidavit.lineage._time_stamp import TimeStampAuthority
 
 Progress = Callable[[int, int], None]
@@ -38,26 +38,26 @@ _LONGEST_GAP = 1_000_000
 
 
 def verify_ledger(
-    path: Path,
+    where: Path | str,
     verifier: NoteVerifier,
     *,
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
     authorities: tuple[TimeStampAuthority, ...] = (),
-    spools: tuple[str, Path] | None = None,
+    spools: tuple[str | None, Path] | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
     Args:
-        path: The store.
+        where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, from a place that the log's operator cannot change.
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
         authorities: Whose time stamps count; the kept ones are looked at only where there are any.
-        spools: The id of a place where spools lie, and the folder: each writer of that place that
-            has not ended must have its spool there.
+        spools: The id of a place where spools lie, None where it is the only one, and its folder:
+            each writer of that place that has not ended must have its spool there.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -66,7 +66,7 @@ def verify_ledger(
         LedgerUnavailableError: The store cannot be read.
         LedgerCorruptError: The store is not a ledger, or is damaged as a database.
     """
-    store = Store(path)
+    store = open_store(where)
     faults = Faults()
     try:
         with store.reading() as connection:
@@ -237,7 +237,7 @@ def _report(walk: _Walk, faults: Faults) -> VerificationReport:
 
 
 def _check_spools(
-    store: Store, open_writers: Mapping[str, str], spools: tuple[str, Path], faults: Faults
+    store: Store, open_writers: Mapping[str, str], spools: tuple[str | None, Path], faults: Faults
 ) -> None:
     place, folder = spools
     there = list_segments(folder)

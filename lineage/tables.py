@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Table, insert
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    Column,
+    Connection,
+    Insert,
+    Integer,
+    LargeBinary,
+    Table,
+    insert,
+)
 from sqlmodel import Field, SQLModel
 
 SCHEMA_VERSION = 2
@@ -189,7 +199,21 @@ PREDICTION = _table(PredictionRow)
 DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
 
-_INSERTS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+_COMPILED: dict[tuple[str, ClauseElement], str] = {}
+_INSERTS: dict[str, tuple[Insert, tuple[str, ...]]] = {}
+
+
+def compiled(connection: Connection, statement: ClauseElement) -> str:
+    """Return a statement as the database's own SQL, compiled once for each dialect.
+
+    Args:
+        connection: A transaction.
+        statement: A constant of a module; its parameters are given in the order of their mention.
+    """
+    key = (connection.dialect.name, statement)
+    if key not in _COMPILED:
+        _COMPILED[key] = str(statement.compile(dialect=connection.dialect))
+    return _COMPILED[key]
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -200,12 +224,12 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         table: One of the tables.
         rows: A value for every column, by name.
     """
-    key = (connection.dialect.name, table.name)
-    if key not in _INSERTS:
-        compiled = insert(table).compile(dialect=connection.dialect)
-        _INSERTS[key] = (str(compiled), tuple(column.name for column in table.columns))
-    sql, names = _INSERTS[key]
-    connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
+    if table.name not in _INSERTS:
+        _INSERTS[table.name] = (insert(table), tuple(column.name for column in table.columns))
+    statement, names = _INSERTS[table.name]
+    connection.exec_driver_sql(
+        compiled(connection, statement), [tuple([row[name] for name in names]) for row in rows]
+    )
 
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY, WRITER)

@@ -19,6 +19,12 @@ def _no_home_of_the_developer(monkeypatch, tmp_path):
     monkeypatch.delenv("AFFIDAVIT_CONFIG", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _no_drainer_process_of_a_test(monkeypatch):
+    """What a test spools is drained by the test's own readers, unless it says otherwise."""
+    monkeypatch.setattr("affidavit._spools.DELAY_SECONDS", 3600.0)
+
+
 @pytest.fixture
 def adult() -> Path:
     """The folder with UCI Adult, named by AFFIDAVIT_DATA."""

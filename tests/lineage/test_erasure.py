@@ -20,6 +20,7 @@ from affidavit.lineage import (
     PayloadVault,
     Resource,
     Statement,
+    _sqlite_store,
     check_disclosures,
     erase_subject,
     held,
@@ -228,7 +229,7 @@ def test_rows_and_statement_go_together_or_not_at_all(served):
 
 def test_a_reader_of_an_older_state_is_reported_and_the_next_scrub_finishes(served, monkeypatch):
     log, mine, _ = served
-    monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(_sqlite_store, "WAIT_SECONDS", 0.2)
     reader = sqlite3.connect(log.path)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM payload").fetchone()
@@ -248,12 +249,12 @@ def test_a_key_that_is_still_there_is_reported(served):
 
 
 def test_a_key_across_two_chunks_of_a_file_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 64)
+    monkeypatch.setattr(_sqlite_store, "_CHUNK", 64)
     path = tmp_path / "file"
     for at in range(0, 200, 7):
         path.write_bytes(bytes(at) + b"k" * 40 + bytes(50))
-        assert module._contains(path, b"k" * 40), at
-        assert not module._contains(path, b"k" * 41)
+        assert _sqlite_store._contains(path, b"k" * 40), at
+        assert not _sqlite_store._contains(path, b"k" * 41)
 
 
 def test_writers_beside_an_erasure_lose_nothing(served):

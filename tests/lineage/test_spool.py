@@ -405,7 +405,9 @@ def test_what_a_drainer_that_was_killed_has_not_deleted_is_deleted_next_time(spo
     spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(SpoolReader, "clean_up", lambda _: None)
-        assert spooled.drainer()._round(Drained())
+        done = Drained()
+        spooled.drainer()._round(done)
+        assert done.records
     spooled.drain()
     assert [number for _, number in spooled.numbers()] == list(range(20))
     assert list_segments(spooled.folder) == {}

@@ -14,7 +14,7 @@ from affidavit.errors import LedgerCorruptError
 from affidavit.lineage import Checkpoint, SigningKey, parse_entry, tree_root, verify_ledger
 from affidavit.lineage._index import derive_rows, write_index
 from affidavit.lineage._merkle import CompactRange, leaf_hash
-from affidavit.lineage._store import Store
+from affidavit.lineage._store import open_store
 from affidavit.lineage._tiles import extend_tiles
 from affidavit.lineage.tables import INDEX_TABLES
 
@@ -51,7 +51,7 @@ def truncate(log, size):
 def rebuild(log, bodies, signer):
     """Write a whole store anew over other entries, every derived part of it consistent."""
     log.path.unlink()
-    store = Store(log.path, create=True)
+    store = open_store(log.path, create=True)
     tree = CompactRange()
     with store.writing() as connection:
         store.create_tables(connection)

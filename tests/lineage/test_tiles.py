@@ -17,14 +17,14 @@ from affidavit.lineage._merkle import (
     verify_inclusion,
 )
 from affidavit.lineage._scan import tile_lengths
-from affidavit.lineage._store import Store
+from affidavit.lineage._store import open_store
 from affidavit.lineage._tiles import TileReader, extend_tiles
 
 LEAVES = [hashlib.sha256(n.to_bytes(8, "big")).digest() for n in range(65537)]
 
 
 def store_with(folder, batches):
-    store = Store(folder / "tiles.db", create=True)
+    store = open_store(folder / "tiles.db", create=True)
     tree = CompactRange()
     with store.writing() as connection:
         store.create_tables(connection)
