@@ -10,6 +10,7 @@ from typing import Any
 from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._settings import Settings
+from affidavit._spools import settle
 from affidavit.errors import ConfigurationError
 from affidavit.lineage import (
     RETENTION,
@@ -104,7 +105,7 @@ def rule_of(settings: Settings, *, records: bool, now: datetime | None = None) -
 
 
 def plan(home: Home, rule: RetentionRule) -> Retention:
-    """Return what `retain` would remove, of as much as one statement can list.
+    """Return what `retain` would remove of what is in the log, as far as one statement can list.
 
     Raises:
         LedgerError: The ledger is not what was logged, or cannot be read.
@@ -131,6 +132,7 @@ def retain(
     Raises:
         LedgerError: The ledger is not what was logged, or the store cannot be written.
     """
+    settle(home)
     done: list[Retained] = []
     while not done or done[-1].more:
         step = apply_retention(

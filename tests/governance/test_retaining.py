@@ -11,6 +11,7 @@ from sqlalchemy import select
 import affidavit as aff
 from affidavit._erase import hold
 from affidavit._retain import plan, retain, rule_of
+from affidavit._spools import settle
 from affidavit.errors import ConfigurationError
 from affidavit.lineage import record_bytes, timestamp
 from affidavit.lineage.tables import PREDICTION
@@ -29,6 +30,7 @@ def served(home, risk, configure):
 
     for number in range(6):
         predict({"person": f"person-{number % 3}", "income": 7000 + number})
+    settle(home)
     with home.ledger.store.reading() as connection:
         query = select(PREDICTION.c.id).order_by(PREDICTION.c.entry)
         ids = [row[0] for row in connection.execute(query)]

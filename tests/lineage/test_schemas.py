@@ -20,6 +20,7 @@ from affidavit.lineage import (
     GAP,
     HOLD,
     REPORT,
+    RETENTION,
     RUN_FIELD,
     TRUST_ROOT,
     VERDICT_FIELD,
@@ -29,7 +30,18 @@ from affidavit.lineage import (
 from affidavit.lineage._records import RECORD_KINDS
 from affidavit.lineage._schemas import schema_for
 
-PREDICATES = [DATASET, EXPLANATION, APPROVAL, TRUST_ROOT, GAP, REPORT, ERASURE, HOLD, BUNDLE]
+PREDICATES = [
+    DATASET,
+    EXPLANATION,
+    APPROVAL,
+    TRUST_ROOT,
+    GAP,
+    REPORT,
+    ERASURE,
+    HOLD,
+    BUNDLE,
+    RETENTION,
+]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
 
