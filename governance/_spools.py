@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from affidavit._settings import Settings
 from affidavit.errors import LedgerError, LedgerUnavailableError, SpoolFullError
 from affidavit.lineage import (
     GAP,
+    SPOOL_PAGE,
     Drained,
     Drainer,
     Lost,
@@ -37,6 +38,7 @@ from affidavit.lineage import (
     open_writer,
     segment_sizes,
     timestamp,
+    wipe,
 )
 
 DELAY_SECONDS = 1.0
@@ -84,24 +86,23 @@ class HomeSpools:
         if self._timer is None:
             self._start_timer()
 
-    def settle(self, *, wait: float = _WAIT_SECONDS) -> Drained:
+    def settle(self, *, wait: float = _WAIT_SECONDS, force: bool = False) -> Drained:
         """Take into the log what was acknowledged so far, where this home has the keys for it.
 
         Args:
             wait: How many seconds to wait for another drainer.
+            force: Look even where nothing seems to wait, as for spools that are gone.
 
         Raises:
             LedgerError: The log takes nothing in; what is not in it still waits.
         """
         sizes = segment_sizes(self.folder)
-        if not sizes or sizes == self._settled or not self._home.can_append():
+        nothing = not sizes or sizes == self._settled
+        if (nothing and not force) or not self._home.can_append():
             return Drained()
         with drain_lock(self.folder, wait=wait) as held:
             if not held:
-                raise LedgerUnavailableError(
-                    f"Another process has been draining {self.folder} for {wait:.0f} s.",
-                    hint="Try again; `affidavit doctor` shows what waits.",
-                )
+                raise self._busy(wait)
             done = self.drain()
         if done.records == 0:
             # Nothing new came since these sizes were seen: they need not be looked into again.
@@ -110,6 +111,43 @@ class HomeSpools:
 
     def drain(self) -> Drained:
         """Take in everything that waits; the caller holds the folder's lock."""
+        return self._drainer().run()
+
+    @contextlib.contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Hold the drainers' lock with everything in the log, and leave nothing of it in spools.
+
+        What may be personal data is gone from the spools at the end: what is in the log is
+        overwritten, damaged spools, of which nobody can say what they hold, are destroyed.
+
+        Raises:
+            LedgerUnavailableError: Another process drains and does not end.
+        """
+        if not self.folder.exists():
+            yield
+            return
+        with drain_lock(self.folder, wait=_WAIT_SECONDS) as held:
+            if not held:
+                raise self._busy(_WAIT_SECONDS)
+            drainer = self._drainer()
+            drainer.run()
+            yield
+            wipe(self.folder, drainer.open_places())
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many bytes each spool has that the log does not hold yet, by writer."""
+        at = {place.writer: place for place in self._drainer().open_places()}
+        found: dict[str, int] = {}
+        for name, size in segment_sizes(self.folder).items():
+            writer, segment = name[:32], int(name[33:39])
+            place = at.get(writer)
+            read = SPOOL_PAGE
+            if place is not None and segment <= place.segment:
+                read = size if segment < place.segment else max(place.at, SPOOL_PAGE)
+            found[writer] = found.get(writer, 0) + max(size - read, 0)
+        return {writer: size for writer, size in found.items() if size}
+
+    def _drainer(self) -> Drainer:
         home = self._home
         return Drainer(
             home.ledger,
@@ -118,7 +156,13 @@ class HomeSpools:
             home.place,
             make=functools.partial(make_messages, home),
             sign_gap=functools.partial(_sign_gap, home),
-        ).run()
+        )
+
+    def _busy(self, wait: float) -> LedgerUnavailableError:
+        return LedgerUnavailableError(
+            f"Another process has been draining {self.folder} for {wait:.0f} s.",
+            hint="Try again; `affidavit doctor` shows what waits.",
+        )
 
     def close(self) -> None:
         """End this process's spool and take in what waits, where nobody else does it just now."""

@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._spool_format import (
         MESSAGE,
         RECORDS,
+        SPOOL_PAGE,
         list_segments,
         pack_records,
         segment_sizes,
@@ -207,6 +208,7 @@ _SOURCES = {
     "keep_stamp": "affidavit.lineage._stamp_rows",
     "leaf_hash": "affidavit.lineage._merkle",
     "list_segments": "affidavit.lineage._spool_format",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
     "segment_sizes": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "newest_stamped": "affidavit.lineage._stamp_rows",
@@ -273,6 +275,7 @@ __all__ = [
     "REPORT",
     "RETENTION",
     "RUN_FIELD",
+    "SPOOL_PAGE",
     "STATEMENT_TYPE",
     "TEST_RESULT",
     "TRUST_ROOT",

@@ -103,7 +103,7 @@ class Drainer:
     def _round(self, done: Drained) -> bool:
         """Take one transaction's worth; False where that was everything that waited."""
         # In this order: a writer that begins between the two has a place by the time it is seen.
-        places = {place.writer: place for place in self._open_places()}
+        places = {place.writer: place for place in self.open_places()}
         segments = list_segments(self.folder)
         readers: list[SpoolReader] = []
         budget = self.batch
@@ -126,7 +126,8 @@ class Drainer:
             reader.clean_up()
         return budget <= 0
 
-    def _open_places(self) -> list[Place]:
+    def open_places(self) -> list[Place]:
+        """Return how far the spool of each writer that has not ended is in the log."""
         query = select(WRITER).where(WRITER.c.closed == 0)
         if self.shared:
             query = query.where(WRITER.c.place == self.place)

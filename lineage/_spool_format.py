@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from affidavit.errors import SpoolDamagedError
 
-PAGE = 4096
+SPOOL_PAGE = 4096
 """Where the frames begin."""
 MAX_FRAME = 16 << 20
 """The longest content of a frame, in bytes."""
@@ -77,7 +77,7 @@ class Header:
             self.acknowledged,
             self.wrapped_key,
         )
-        return packed.ljust(PAGE, b"\0")
+        return packed.ljust(SPOOL_PAGE, b"\0")
 
     @classmethod
     def parse(cls, page: bytes) -> Header:

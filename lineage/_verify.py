@@ -242,7 +242,9 @@ def _check_spools(
     place, folder = spools
     there = list_segments(folder)
     gone = [
-        writer for writer, where in open_writers.items() if where == place and writer not in there
+        writer
+        for writer, where in open_writers.items()
+        if place in {None, where} and writer not in there
     ]
     if not gone:
         return
