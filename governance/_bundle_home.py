@@ -14,6 +14,7 @@ from affidavit._read import Reader
 from affidavit._read_entries import Entry
 from affidavit._recording import record
 from affidavit._settings import Settings
+from affidavit._time_stamps import stamp_for
 from affidavit._witnesses import cosigned_note
 from affidavit.errors import ConfigurationError, NotFoundError
 from affidavit.lineage import (
@@ -24,7 +25,6 @@ from affidavit.lineage import (
     newest_stamped,
     open_checkpoint,
     record_bytes,
-    stamps_of,
     timestamp,
 )
 
@@ -70,7 +70,6 @@ def export_bundle(
     }
     record(home, settings, f"export of {key}", record_bytes("access", export))
     note = _checkpoint(home, max(indexes))
-    stamps = stamps_of(home.ledger, open_checkpoint(note, home.verifier).size)
     size = open_checkpoint(note, home.verifier).size
     return build_bundle(
         home.ledger,
@@ -82,7 +81,7 @@ def export_bundle(
         checkpoint=note,
         disclosed=disclosed,
         report=report,
-        stamp=stamps[0] if stamps else None,
+        stamp=stamp_for(home, settings, note),
     )
 
 

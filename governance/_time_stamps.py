@@ -20,6 +20,7 @@ from affidavit.lineage import (
     open_checkpoint,
     request_stamp,
     stamps_of,
+    verify_stamp,
 )
 
 TIMEOUT_SECONDS = 20.0
@@ -66,6 +67,26 @@ def stamp_checkpoint(home: Home, url: str, authority: TimeStampAuthority) -> tup
     stamp = authority.verify(response, note, nonce=nonce)
     keep_stamp(home.ledger, note, response, authority)
     return Stamped(size, stamp, response), True
+
+
+def stamp_for(home: Home, settings: Settings, note: bytes) -> bytes | None:
+    """Return the kept stamp of a checkpoint: one that holds, where the settings say whose counts.
+
+    Args:
+        home: Whose log.
+        settings: Name the authority's certificates.
+        note: The checkpoint's signed note, cosigned or not.
+
+    Raises:
+        ConfigurationError: The certificates cannot be read.
+    """
+    kept = stamps_of(home.ledger, open_checkpoint(note, home.verifier).size)
+    for authority in authorities(settings) if kept else ():
+        for response in kept:
+            with contextlib.suppress(VerificationError):
+                verify_stamp(authority, response, note)
+                return response
+    return kept[0] if kept else None
 
 
 def _ask(url: str, query: bytes) -> bytes:

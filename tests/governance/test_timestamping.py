@@ -9,10 +9,12 @@ import zipfile
 
 import pytest
 from authority import Authority, openssl, send, serving
+from sqlalchemy import insert
 
 from affidavit import _time_stamps as module
 from affidavit.errors import ConfigurationError, LedgerUnavailableError, VerificationError
 from affidavit.lineage import TimeStampAuthority, new_id, record_bytes, stamps_of, timestamp
+from affidavit.lineage.tables import TIME_STAMP
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +227,19 @@ def test_the_app_claims_a_stamp_only_where_it_was_verified(home, authority, trus
 def test_a_misspelt_setting_is_an_error(home, cli, configure, text):
     configure(f"[timestamp]\n{text}\n")
     assert cli("timestamp")[0] == 2
+
+
+def test_a_bundle_takes_the_stamp_that_holds_from_among_others(
+    home, authority, trusted, cli, configure
+):
+    with honest(authority) as url:
+        stamped, _ = module.stamp_checkpoint(home, url, trusted)
+    with home.ledger.store.writing() as connection:
+        junk = [{"size": stamped.size, "digest": "0", "response": b"junk"}]
+        connection.execute(insert(TIME_STAMP), junk)
+    configure(f'[timestamp]\ncertificate = "{authority.folder}/chain.pem"\n')
+    assert cli("bundle", "0", "-o", "e.zip")[0] == 0
+    with zipfile.ZipFile("e.zip") as archive:
+        assert archive.read("timestamp.tsr") == stamped.response
+    code, out, _ = cli("verify")
+    assert (code, "time-stamp-invalid" in out) == (1, True)
