@@ -15,6 +15,7 @@ import typer
 from affidavit import __version__
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
+from affidavit._cli_files import register_files
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import (
@@ -57,6 +58,7 @@ register_proof(app)
 register_timestamp(app)
 register_retain(app)
 register_erase(app)
+register_files(app)
 register_drain(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
 from affidavit.errors import VerificationError
 from affidavit.lineage import _predicates as types
+from affidavit.lineage._batch import Cells, read_batch, row_of_record
 from affidavit.lineage._envelope import Envelope
-from affidavit.lineage._records import Parsed, parse_entry
+from affidavit.lineage._records import Parsed, parse_entry, parse_statement
 from affidavit.lineage._statement import Resource, Statement, resources, statement_id
 from affidavit.lineage.tables import (
-    ACCESS,
     APPROVAL,
     ARTIFACT,
-    DECISION,
     EDGE,
-    PREDICTION,
+    INDEX_TABLES,
     STATEMENT,
     insert_rows,
 )
 
-Row = tuple[Table, dict[str, Any]]
+Row = tuple[Table, Cells]
+"""A table of the index, and one row of it."""
+_TABLES = {table.name: table for table in INDEX_TABLES}
 
 
 def derive_rows(entry: int, body: bytes) -> list[Row]:
@@ -47,73 +48,54 @@ def rows_of(entry: int, parsed: Parsed) -> list[Row]:
         entry: Its log index.
         parsed: What it says.
     """
-    found = _of_record(parsed) if isinstance(parsed, dict) else _of_statement(*parsed)
+    if isinstance(parsed, dict):
+        row = row_of_record(entry, parsed)
+        return [] if row is None else [(_TABLES[row[0]], row[1])]
     counts: dict[str, int] = {}
     rows: list[Row] = []
-    for table, values in found:
-        ordinal = counts.get(table.name, 0)
-        counts[table.name] = ordinal + 1
-        rows.append((table, {"entry": entry, "ordinal": ordinal, **values}))
+    for found, values in _of_statement(*parsed):
+        ordinal = counts.get(found.name, 0)
+        counts[found.name] = ordinal + 1
+        rows.append((found, (entry, ordinal, *values)))
     return rows
 
 
-def write_index(connection: Connection, rows: list[Row]) -> None:
+def rows_of_all(bodies: Sequence[bytes], first: int = 0) -> dict[Table, list[Cells]]:
+    """Return the index rows of a run of entries, by table.
+
+    Args:
+        bodies: The entries' exact bytes.
+        first: The log index of the first.
+
+    Raises:
+        EnvelopeError: An entry is neither a signed statement nor a record.
+    """
+    batch = read_batch(bodies, first)
+    rows = {_TABLES[name]: cells for name, cells in batch.rows.items() if cells}
+    for index, value in batch.others:
+        for table, cells in rows_of(index, parse_statement(value)):
+            rows.setdefault(table, []).append(cells)
+    return rows
+
+
+def write_index(connection: Connection, rows: Iterable[Row]) -> None:
     """Write index rows, a table at a time."""
-    by_table: dict[Table, list[dict[str, Any]]] = {}
-    for table, values in rows:
-        by_table.setdefault(table, []).append(values)
+    by_table: dict[Table, list[Cells]] = {}
+    for table, cells in rows:
+        by_table.setdefault(table, []).append(cells)
     for table, batch in by_table.items():
         insert_rows(connection, table, batch)
 
 
-def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
-    common = {"actor": _text(record.get("actor")), "time": record["time"]}
-    if record["record"] == "prediction":
-        yield (
-            PREDICTION,
-            {
-                "id": record["id"],
-                "model": _text(record.get("model")),
-                "model_digest": _text(record.get("model_digest")),
-                "outcome": _text(record.get("outcome")),
-                **common,
-            },
-        )
-    elif record["record"] == "decision":
-        yield (
-            DECISION,
-            {
-                "id": record["id"],
-                "entrypoint": _text(record.get("entrypoint")),
-                "resource": _text(record.get("resource")),
-                "allow": record.get("allow") is True,
-                **common,
-            },
-        )
-    elif record["record"] == "access":
-        yield (
-            ACCESS,
-            {
-                "action": _text(record.get("action")),
-                "object": _text(record.get("object")),
-                **common,
-            },
-        )
-
-
 def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
     facts = statement_facts(statement)
+    name, outcome, actor, time = (facts[key] for key in ("name", "outcome", "actor", "time"))
     identifier = statement_id(statement, envelope.payload)
     keyid = envelope.signatures[0][0]
+    kind = statement.kind
     yield (
         STATEMENT,
-        {
-            "id": identifier,
-            "kind": statement.kind,
-            "predicate_type": statement.predicate_type,
-            "keyid": keyid,
-            **facts,
-        },
+        (identifier, kind, statement.predicate_type, name, outcome, actor, time, keyid),
     )
     inputs, outputs = _materials(statement)
     for role, group in (
@@ -122,39 +104,15 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
         ("output", outputs),
     ):
         for resource in group:
-            yield (
-                ARTIFACT,
-                {
-                    "digest": resource.digest,
-                    "name": resource.name,
-                    "recipe": resource.recipe,
-                    "role": role,
-                },
-            )
-    if statement.kind in {"run", "dataset"}:
+            yield ARTIFACT, (resource.digest, resource.name, resource.recipe, role)
+    if kind in {"run", "dataset"}:
         for source in inputs:
             for target in statement.subjects:
                 if source.digest != target.digest:
-                    yield (
-                        EDGE,
-                        {
-                            "source": source.digest,
-                            "target": target.digest,
-                            "via": identifier,
-                        },
-                    )
-    if statement.kind == "approval":
+                    yield EDGE, (source.digest, target.digest, identifier)
+    if kind == "approval":
         for subject in statement.subjects:
-            yield (
-                APPROVAL,
-                {
-                    "digest": subject.digest,
-                    "name": facts["name"],
-                    "approver": facts["actor"],
-                    "keyid": keyid,
-                    "time": facts["time"],
-                },
-            )
+            yield APPROVAL, (subject.digest, name, actor, keyid, time)
 
 
 def statement_facts(statement: Statement) -> dict[str, str]:

@@ -24,6 +24,7 @@ ERASURE = "urn:affidavit:erasure:v1"
 HOLD = "urn:affidavit:hold:v1"
 RETENTION = "urn:affidavit:retention:v1"
 BUNDLE = "urn:affidavit:bundle:v1"
+MODEL_SIGNATURE = "urn:affidavit:model-signature:v1"
 
 EVALUATION_FIELD = "urn:affidavit:evaluation:v1"
 """The extension field in which a test result carries metrics and fairness counts."""
@@ -47,6 +48,7 @@ KINDS = MappingProxyType(
         HOLD: "hold",
         RETENTION: "retention",
         BUNDLE: "bundle",
+        MODEL_SIGNATURE: "model-signature",
     }
 )
 """The short name of each predicate type, as the index and the CLI show it."""

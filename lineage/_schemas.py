@@ -22,6 +22,7 @@ _NAMES = {
     types.HOLD: "hold",
     types.BUNDLE: "bundle",
     types.RETENTION: "retention",
+    types.MODEL_SIGNATURE: "model-signature",
     types.EVALUATION_FIELD: "evaluation",
     types.RUN_FIELD: "run",
     types.VERDICT_FIELD: "verdict",

@@ -24,6 +24,10 @@ APPLICATION_ID = 0x41464644
 """``AFFD``: the application id in the header of a SQLite store."""
 WAIT_SECONDS = 30.0
 """How long the emptying of the write-ahead log waits for readers."""
+CACHE_KIB = 16 * 1024
+"""How many pages of the file a connection keeps in memory, in KiB, where it has use for them."""
+WAL_PAGES = 4000
+"""How long the write-ahead log grows before it is copied into the file, in pages of 4 KiB."""
 _CHUNK = 1 << 20
 
 
@@ -207,6 +211,10 @@ class SqliteStore(Store):
             # The mode is kept in the file; a database that is not ours is left as it is.
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # A batch of ten thousand records is not written out before it is complete.
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        # What many commits change is copied into the file once.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
 
     def _check_writable(self) -> None:
         if self._read_only:

@@ -46,8 +46,7 @@ def keep_stamp(ledger: Ledger, note: bytes, response: bytes, authority: TimeStam
             )
         mine = (TIME_STAMP.c.size == size) & (TIME_STAMP.c.digest == digest)
         if connection.execute(select(TIME_STAMP.c.size).where(mine)).first() is None:
-            row_of_it = {"size": size, "digest": digest, "response": response}
-            insert_rows(connection, TIME_STAMP, [row_of_it])
+            insert_rows(connection, TIME_STAMP, [(size, digest, response)])
 
 
 def stamps_of(ledger: Ledger, size: int) -> list[bytes]:

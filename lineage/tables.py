@@ -8,7 +8,8 @@ among that entry's rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -16,7 +17,6 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     Connection,
-    Insert,
     Integer,
     LargeBinary,
     Table,
@@ -200,7 +200,9 @@ DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
 
 _COMPILED: dict[tuple[str, ClauseElement], str] = {}
-_INSERTS: dict[str, tuple[Insert, tuple[str, ...]]] = {}
+_INSERTS: dict[tuple[str, str], tuple[str, str]] = {}
+# How many rows one statement writes: less work between Python and the database for each.
+_AT_ONCE = 50
 
 
 def compiled(connection: Connection, statement: ClauseElement) -> str:
@@ -216,20 +218,26 @@ def compiled(connection: Connection, statement: ClauseElement) -> str:
     return _COMPILED[key]
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with a statement that is compiled once for each table and dialect.
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows with statements that are compiled once for each table and dialect.
 
     Args:
         connection: A writing transaction.
         table: One of the tables.
-        rows: A value for every column, by name.
+        rows: The cells of each row in the order of the table's columns.
     """
-    if table.name not in _INSERTS:
-        _INSERTS[table.name] = (insert(table), tuple(column.name for column in table.columns))
-    statement, names = _INSERTS[table.name]
-    connection.exec_driver_sql(
-        compiled(connection, statement), [tuple([row[name] for name in names]) for row in rows]
-    )
+    key = (connection.dialect.name, table.name)
+    if key not in _INSERTS:
+        one = str(insert(table).compile(dialect=connection.dialect))
+        head, values, cells = one.partition(" VALUES ")
+        _INSERTS[key] = (one, head + values + ", ".join([cells] * _AT_ONCE))
+    one, many = _INSERTS[key]
+    whole = len(rows) - len(rows) % _AT_ONCE
+    if whole:
+        groups = (rows[at : at + _AT_ONCE] for at in range(0, whole, _AT_ONCE))
+        connection.exec_driver_sql(many, [tuple(chain.from_iterable(group)) for group in groups])
+    if whole < len(rows):
+        connection.exec_driver_sql(one, list(rows[whole:]))
 
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY, WRITER)
