@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from affidavit.lineage._bundle import (
-        BundleEntry,
-        BundleReport,
-        build_bundle,
-        verify_bundle,
-    )
+    from affidavit.lineage._bundle import BundleEntry, BundleReport, build_bundle, verify_bundle
     from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
     from affidavit.lineage._code import code_facts
     from affidavit.lineage._cosignature import (
@@ -39,15 +34,18 @@ if TYPE_CHECKING:
     from affidavit.lineage._fingerprint import fingerprint, fingerprint_parts
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
-    from affidavit.lineage._keys import (
-        PublicKey,
-        SigningKey,
+    from affidavit.lineage._key_files import (
+        has_passphrase,
+        move_secret,
         read_key,
         read_secret,
+        replace_key,
         write_key,
         write_secret,
     )
-    from affidavit.lineage._ledger import Ledger
+    from affidavit.lineage._key_uri import UriSigner, check_uri, open_signer, public_at
+    from affidavit.lineage._keys import PublicKey, Signer, SigningKey
+    from affidavit.lineage._ledger import Appending, Ledger
     from affidavit.lineage._merkle import (
         CompactRange,
         consistency_proof,
@@ -126,64 +124,69 @@ if TYPE_CHECKING:
         verify_stamp,
     )
     from affidavit.lineage._tlog_proof import TlogProof
-    from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
+    from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
+    from affidavit.lineage._trust_history import Revoked, TrustHistory
     from affidavit.lineage._verify import Progress, verify_ledger
     from affidavit.lineage._witness import AddCheckpoint, Answer, Witness
 
-_NAMES = {
-    "_bundle": "BundleEntry BundleReport build_bundle verify_bundle",
-    "_checkpoint": "Checkpoint open_checkpoint",
-    "_code": "code_facts",
-    "_cosignature": "Cosignature Cosigner WitnessVerifier check_quorum cosignatures",
-    "_digest": "Digest Fingerprint",
-    "_drain": "Drained Drainer Made drain_lock open_writer",
-    "_envelope": "STATEMENT_TYPE Envelope pre_authentication_encoding sign_envelope",
-    "_environment": "environment_facts",
-    "_erasure": "Erasure erase_subject held scrub",
-    "_estimators": "estimator_fingerprint",
-    "_file_cache": "FileCache",
-    "_files": "DirectoryManifest directory_manifest file_digest",
-    "_findings": "Fault Gap UnclosedWriter VerificationReport",
-    "_fingerprint": "fingerprint fingerprint_parts",
-    "_frames": "table_fingerprint table_tree",
-    "_index": "derive_rows statement_facts",
-    "_keys": "PublicKey SigningKey read_key read_secret write_key write_secret",
-    "_ledger": "Ledger",
-    "_merkle": (
-        "CompactRange consistency_proof inclusion_proof leaf_hash tree_root "
-        "verify_consistency verify_inclusion"
-    ),
-    "_model_key": "ModelKey ModelVerifier read_model_key write_model_key",
-    "_model_signature": "GIT_PATHS OMS_PREDICATE SignedModel open_signature sign_manifest",
-    "_note": "Note NoteSigner NoteVerifier sign_note",
-    "_payloads": "PayloadVault SealedPayload check_disclosures",
-    "_predicates": (
-        "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
-        "MODEL_SIGNATURE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT TRUST_ROOT "
-        "VERDICT VERDICT_FIELD"
-    ),
-    "_proving": "consistency_path prove_entry prove_extension",
-    "_records": "MAX_ENTRY new_id parse_entry record_bytes timestamp",
-    "_reindex": "Reindexed reindex",
-    "_retention": "Retained RetentionRule apply_retention plan_retention retention_facts",
-    "_schemas": "schema_for",
-    "_spool": "Durability Spool",
-    "_spool_format": "MESSAGE RECORDS SPOOL_PAGE list_segments pack_records segment_sizes",
-    "_spool_reading": "Lost Message Place wipe",
-    "_stamp_rows": "keep_stamp newest_stamped stamps_of",
-    "_statement": "Resource Statement resources statement_id",
-    "_strict_json": "dump_json parse_json",
-    "_table_tree": "TableDiff TableTree diff_tables",
-    "_template": "Hole RecordTemplate",
-    "_time_stamp": "Stamped TimeStamp TimeStampAuthority request_stamp verify_stamp",
-    "_tlog_proof": "TlogProof",
-    "_trust": "TrustRoot TrustedKey role_for",
-    "_verify": "Progress verify_ledger",
-    "_witness": "AddCheckpoint Answer Witness",
-}
 _SOURCES = {
     name: f"affidavit.lineage.{module}"
-    for module, names in _NAMES.items()
+    for module, names in {
+        "_bundle": "BundleEntry BundleReport build_bundle verify_bundle",
+        "_checkpoint": "Checkpoint open_checkpoint",
+        "_code": "code_facts",
+        "_cosignature": "Cosignature Cosigner WitnessVerifier check_quorum cosignatures",
+        "_digest": "Digest Fingerprint",
+        "_drain": "Drained Drainer Made drain_lock open_writer",
+        "_envelope": "STATEMENT_TYPE Envelope pre_authentication_encoding sign_envelope",
+        "_environment": "environment_facts",
+        "_erasure": "Erasure erase_subject held scrub",
+        "_estimators": "estimator_fingerprint",
+        "_file_cache": "FileCache",
+        "_files": "DirectoryManifest directory_manifest file_digest",
+        "_findings": "Fault Gap UnclosedWriter VerificationReport",
+        "_fingerprint": "fingerprint fingerprint_parts",
+        "_frames": "table_fingerprint table_tree",
+        "_index": "derive_rows statement_facts",
+        "_key_files": (
+            "has_passphrase move_secret read_key read_secret replace_key write_key write_secret"
+        ),
+        "_key_uri": "UriSigner check_uri open_signer public_at",
+        "_keys": "PublicKey Signer SigningKey",
+        "_ledger": "Appending Ledger",
+        "_merkle": (
+            "CompactRange consistency_proof inclusion_proof leaf_hash tree_root "
+            "verify_consistency verify_inclusion"
+        ),
+        "_model_key": "ModelKey ModelVerifier read_model_key write_model_key",
+        "_model_signature": "GIT_PATHS OMS_PREDICATE SignedModel open_signature sign_manifest",
+        "_note": "Note NoteSigner NoteVerifier sign_note",
+        "_payloads": "PayloadVault SealedPayload check_disclosures",
+        "_predicates": (
+            "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
+            "MODEL_SIGNATURE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT TRUST_ROOT "
+            "VERDICT VERDICT_FIELD"
+        ),
+        "_proving": "consistency_path prove_entry prove_extension",
+        "_records": "MAX_ENTRY new_id parse_entry record_bytes timestamp",
+        "_reindex": "Reindexed reindex",
+        "_retention": "Retained RetentionRule apply_retention plan_retention retention_facts",
+        "_schemas": "schema_for",
+        "_spool": "Durability Spool",
+        "_spool_format": "MESSAGE RECORDS SPOOL_PAGE list_segments pack_records segment_sizes",
+        "_spool_reading": "Lost Message Place wipe",
+        "_stamp_rows": "keep_stamp newest_stamped stamps_of",
+        "_statement": "Resource Statement resources statement_id",
+        "_strict_json": "dump_json parse_json",
+        "_table_tree": "TableDiff TableTree diff_tables",
+        "_template": "Hole RecordTemplate",
+        "_time_stamp": "Stamped TimeStamp TimeStampAuthority request_stamp verify_stamp",
+        "_tlog_proof": "TlogProof",
+        "_trust": "Revocation TrustRoot TrustedKey role_for",
+        "_trust_history": "Revoked TrustHistory",
+        "_verify": "Progress verify_ledger",
+        "_witness": "AddCheckpoint Answer Witness",
+    }.items()
     for name in names.split()
 }
 
@@ -223,6 +226,7 @@ __all__ = [
     "VERDICT_FIELD",
     "AddCheckpoint",
     "Answer",
+    "Appending",
     "BundleEntry",
     "BundleReport",
     "Checkpoint",
@@ -259,8 +263,11 @@ __all__ = [
     "Resource",
     "Retained",
     "RetentionRule",
+    "Revocation",
+    "Revoked",
     "SealedPayload",
     "SignedModel",
+    "Signer",
     "SigningKey",
     "Spool",
     "Stamped",
@@ -270,9 +277,11 @@ __all__ = [
     "TimeStamp",
     "TimeStampAuthority",
     "TlogProof",
+    "TrustHistory",
     "TrustRoot",
     "TrustedKey",
     "UnclosedWriter",
+    "UriSigner",
     "VerificationReport",
     "Witness",
     "WitnessVerifier",
@@ -280,6 +289,7 @@ __all__ = [
     "build_bundle",
     "check_disclosures",
     "check_quorum",
+    "check_uri",
     "code_facts",
     "consistency_path",
     "consistency_proof",
@@ -295,15 +305,18 @@ __all__ = [
     "file_digest",
     "fingerprint",
     "fingerprint_parts",
+    "has_passphrase",
     "held",
     "inclusion_proof",
     "keep_stamp",
     "leaf_hash",
     "list_segments",
+    "move_secret",
     "new_id",
     "newest_stamped",
     "open_checkpoint",
     "open_signature",
+    "open_signer",
     "open_writer",
     "pack_records",
     "parse_entry",
@@ -312,11 +325,13 @@ __all__ = [
     "pre_authentication_encoding",
     "prove_entry",
     "prove_extension",
+    "public_at",
     "read_key",
     "read_model_key",
     "read_secret",
     "record_bytes",
     "reindex",
+    "replace_key",
     "request_stamp",
     "resources",
     "retention_facts",

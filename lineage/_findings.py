@@ -122,6 +122,9 @@ class VerificationReport:
         checkpoints: How many checkpoints were checked.
         errors: What is wrong; empty where everything holds.
         more_errors: How many further errors are not listed.
+        distrusted: The statements that hold, and are not to be relied on all the same: a trust
+            root revokes their key from an earlier entry on.
+        more_distrusted: How many further ones are not listed.
         stamped: The verified time stamps, by checkpoint; none where something is wrong.
         writers: How many processes numbered records.
         gaps: What is not in the log although it happened, as signed statements say.
@@ -138,6 +141,8 @@ class VerificationReport:
     checkpoints: int
     errors: tuple[Fault, ...]
     more_errors: int = 0
+    distrusted: tuple[Fault, ...] = ()
+    more_distrusted: int = 0
     stamped: tuple[Stamped, ...] = ()
     writers: int = 0
     gaps: tuple[Gap, ...] = ()
@@ -172,6 +177,8 @@ class VerificationReport:
             "checkpoints": self.checkpoints,
             "errors": [fault.to_dict() for fault in self.errors],
             "more_errors": self.more_errors,
+            "distrusted": [fault.to_dict() for fault in self.distrusted],
+            "more_distrusted": self.more_distrusted,
             "time_stamps": [one.to_dict() for one in self.stamped],
             "writers": self.writers,
             "gaps": [gap.to_dict() for gap in self.gaps],

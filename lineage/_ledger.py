@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,8 @@ from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._pruned import count_statements, retention_of
 from affidavit.lineage._records import MAX_ENTRY
-from affidavit.lineage._sealed_rows import stored_keys, write_payloads
 from affidavit.lineage._store import open_store
+from affidavit.lineage._stored_payloads import stored_keys, write_payloads
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, STATEMENT, SUBJECT_KEY, insert_rows
 
@@ -153,12 +153,20 @@ class Ledger:
                 self.store.create_tables(connection)
                 self._write_checkpoint(Appending(connection, CompactRange(), 0))
 
-    def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
+    def append(
+        self,
+        bodies: Sequence[bytes],
+        payloads: Sequence[SealedPayload] = (),
+        *,
+        check: Callable[[Appending], None] | None = None,
+    ) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
+            check: Called with the transaction once nobody else can append, before anything is
+                added; nothing is written where it raises.
 
         Returns:
             The entries' log indexes.
@@ -173,6 +181,8 @@ class Ledger:
             return []
         ready = self.prepare(bodies)
         with self.transaction() as open_log:
+            if check is not None:
+                check(open_log)
             return open_log.add(bodies, payloads, ready)
 
     def prepare(self, bodies: Sequence[bytes]) -> Prepared:

@@ -1,4 +1,4 @@
-"""Sealed personal data and data subjects' keys, as rows beside the log."""
+"""Sealed personal data and the keys of data subjects, as the store has them beside the log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PARAMETERS = 500
 
 
 def write_payloads(connection: Connection, payloads: Sequence[SealedPayload]) -> None:
-    """Write sealed personal data, and the keys of data subjects that are new.
+    """Store sealed personal data, and the keys of data subjects that have none yet.
 
     Args:
         connection: A writing transaction.
-        payloads: Each of another record.
+        payloads: What is stored.
 
     Raises:
-        LedgerError: A record has personal data already.
+        LedgerError: An id stands twice, or is stored already.
         SubjectKeyConflictError: A payload is sealed under another key than the stored one.
     """
     if not payloads:
