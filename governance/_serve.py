@@ -191,7 +191,7 @@ class _ServeGuard:
         subject = vault.pseudonym(self._subject_of(row) or identifier)
         wrapped = keys.get(subject)
         if wrapped is None and self._subject:
-            wrapped = self._home.ledger.subject_key(subject)
+            wrapped = self._home.ledger.subject_keys([subject]).get(subject)
         fields = {f"features.{name}": value for name, value in row.items()}
         payload, digests = vault.seal(identifier, subject, {**fields, "output": output}, wrapped)
         keys[subject] = payload.wrapped_key

@@ -3,6 +3,7 @@
 ```toml
 [affidavit]
 home = ".affidavit"            # AFFIDAVIT_HOME
+store = "postgresql://…"       # AFFIDAVIT_STORE; the file ledger.db in the home where nothing is said
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
 on_error = "block"             # what a failing ledger does to a call: block, or warn
 
@@ -42,7 +43,7 @@ from typing import Any, Literal
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "environment", "on_error"},
+    "affidavit": {"home", "store", "environment", "on_error"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "people": None,
     "datasets": None,
@@ -56,6 +57,8 @@ class Settings:
 
     Args:
         home: The folder that holds ledger, keys and artifacts.
+        store: The URL of the PostgreSQL database that holds the ledger; empty where it is in the
+            home. It may hold a password.
         actor: Who acts, as recorded; `AFFIDAVIT_ACTOR`, else the operating system's user.
         claimed_roles: The roles that `AFFIDAVIT_ROLES` claims, separated by commas; they count
             only where no table of people is declared.
@@ -74,6 +77,7 @@ class Settings:
 
     home: Path
     actor: str
+    store: str = field(default="", repr=False)
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
@@ -133,7 +137,9 @@ _VARIABLES = (
     "AFFIDAVIT_ENVIRONMENT",
     "AFFIDAVIT_ACTOR",
     "AFFIDAVIT_ROLES",
+    "AFFIDAVIT_STORE",
 )
+_SCHEMES = ("postgresql://", "postgres://")
 _Stamp = tuple[int, int, int]
 _Known = tuple[tuple[str | None, ...], _Stamp | None, str | None, _Stamp | None, Settings]
 _latest: list[_Known | None] = [None]
@@ -155,9 +161,10 @@ def _settings(
     content: Mapping[str, Any], folder: Path, data_path: Path | None, data_stamp: _Stamp | None
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
-    home, environment, actor, roles = (os.environ.get(name, "") for name in _VARIABLES[1:])
+    home, environment, actor, roles, store = (os.environ.get(name, "") for name in _VARIABLES[1:])
     return Settings(
         home=Path(home or main.get("home") or ".affidavit").expanduser().absolute(),
+        store=_store_url(store or main.get("store", "")),
         actor=actor or _user(),
         claimed_roles=tuple(filter(None, map(str.strip, roles.split(",")))),
         people=content.get("people"),
@@ -250,6 +257,16 @@ def _one_of(setting: str, value: Any, *permitted: str) -> Any:
             f"The setting {setting} is {value!r}.", hint=f"It can be {' or '.join(permitted)}."
         )
     return value
+
+
+def _store_url(value: object) -> str:
+    if value == "" or (isinstance(value, str) and value.startswith(_SCHEMES)):
+        return str(value)
+    # Not repeated: it may hold a password.
+    raise ConfigurationError(
+        "The setting store is not the URL of a PostgreSQL database.",
+        hint="Write postgresql://role@host:5432/database, or leave it out for a file in the home.",
+    )
 
 
 def _user() -> str:

@@ -9,7 +9,9 @@ AffidavitError
 ├── FingerprintError              an object has no canonical digest
 ├── LedgerError
 │   ├── LedgerUnavailableError    disk full, read-only, locked: nothing was written
+│   │   └── SpoolFullError        too much waits to be taken into the log
 │   ├── LedgerCorruptError        the store cannot be read as a ledger
+│   ├── SpoolDamagedError         a spool's bytes are not what a writer left
 │   ├── SubjectKeyConflictError  two writers made a key for one data subject: seal again
 │   └── KeyFileError              a key is missing, readable by others, or not a key
 ├── VerificationError             bytes, signatures or proofs do not hold
@@ -53,6 +55,8 @@ __all__ = [
     "PolicyEngineError",
     "PolicyError",
     "ProofError",
+    "SpoolDamagedError",
+    "SpoolFullError",
     "SubjectKeyConflictError",
     "VerificationError",
 ]
@@ -131,6 +135,14 @@ class LedgerUnavailableError(LedgerError):
 
 class LedgerCorruptError(LedgerError):
     """The store cannot be read as a ledger."""
+
+
+class SpoolFullError(LedgerUnavailableError):
+    """Too much waits to be taken into the log; nothing was acknowledged."""
+
+
+class SpoolDamagedError(LedgerError):
+    """A spool's bytes are not what its writer left there."""
 
 
 class SubjectKeyConflictError(LedgerError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from affidavit.errors import (
     LedgerCorruptError,
@@ -19,13 +19,11 @@ from affidavit.errors import (
     NotFoundError,
     VerificationError,
 )
-from affidavit.lineage._index import rows_of, write_index
 from affidavit.lineage._ledger import Ledger
 from affidavit.lineage._merkle import CompactRange, leaf_hash
 from affidavit.lineage._predicates import HOLD
 from affidavit.lineage._records import parse_entry
 from affidavit.lineage._store import open_store
-from affidavit.lineage._tiles import extend_tiles
 from affidavit.lineage.tables import ENTRY, PAYLOAD, SUBJECT_KEY
 
 _ENVELOPE = b'{"payload":'
@@ -66,10 +64,10 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
     before = ledger.head().size
     holds = _Holds(subject)
     holds.read(ledger.entries(0, before))
-    with ledger.store.writing() as connection:
+    with ledger.transaction() as log:
+        connection = log.connection
         holds.read(_entries(connection, before))
-        head = ledger.head()
-        if holds.tree.size != head.size or holds.tree.root() != head.root:
+        if holds.tree.size != log.tree.size or holds.tree.root() != log.tree.root():
             raise LedgerCorruptError(
                 "The entries are not those that were logged, so that a legal hold cannot be ruled "
                 "out; nothing was erased.",
@@ -96,7 +94,7 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
             )
         connection.execute(delete(PAYLOAD).where(mine))
         connection.execute(delete(SUBJECT_KEY).where(SUBJECT_KEY.c.subject == subject))
-        entry = _append(ledger, connection, statement(count, row is not None))
+        (entry,) = log.add([statement(count, row is not None)])
     return Erasure(entry, count, row is not None, bytes(row[0]) if row else b"")
 
 
@@ -164,18 +162,3 @@ def _entries(connection: Connection, start: int) -> Iterator[tuple[int, bytes]]:
     query = select(ENTRY.c.entry, ENTRY.c.body).where(ENTRY.c.entry >= start)
     for index, body in connection.execute(query.order_by(ENTRY.c.entry)):
         yield index, bytes(body)
-
-
-def _append(ledger: Ledger, connection: Connection, body: bytes) -> int:
-    # `Ledger.append` opens a transaction of its own; here the statement shares one with the rows.
-    try:
-        parsed = parse_entry(body)
-    except VerificationError as error:
-        raise LedgerError(f"An entry would not verify: {error.message}") from error
-    tree = ledger._head(connection).copy()  # noqa: SLF001  # the other half of one transaction
-    index = tree.size
-    connection.execute(insert(ENTRY), [{"entry": index, "body": body}])
-    extend_tiles(connection, tree, [leaf_hash(body)])
-    write_index(connection, rows_of(index, parsed))
-    ledger._write_checkpoint(connection, tree)  # noqa: SLF001  # as above
-    return index

@@ -38,6 +38,58 @@ class Fault:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that happened and is not in the log, as a signed statement says.
+
+    Args:
+        where: What is missing, such as ``writer 0f3a…: numbers 5 to 7``.
+        message: Why.
+        entries: How many entries are missing; None where nobody knows.
+        index: The log index of the statement.
+    """
+
+    where: str
+    message: str
+    entries: int | None
+    index: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gap, JSON-safe."""
+        return {
+            "where": self.where,
+            "message": self.message,
+            "entries": self.entries,
+            "index": self.index,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnclosedWriter:
+    """A process that numbered records and has not said that it was the last of them.
+
+    Args:
+        writer: Its id.
+        outcome: ``open``, ``ended`` where the process is gone, or ``lost`` where its spool is.
+        numbers: The number after the last that is in the log.
+        index: The log index of its opening, or of what was said of its end.
+    """
+
+    writer: str
+    outcome: str
+    numbers: int
+    index: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the writer, JSON-safe."""
+        return {
+            "writer": self.writer,
+            "outcome": self.outcome,
+            "numbers": self.numbers,
+            "index": self.index,
+        }
+
+
 @dataclass(slots=True)
 class Faults:
     """Faults as they are found: `MAX_FINDINGS` of each code in full, the rest as a number."""
@@ -69,6 +121,9 @@ class VerificationReport:
         checkpoints: How many checkpoints were checked.
         errors: What is wrong; empty where everything holds.
         more_errors: How many further errors are not listed.
+        writers: How many processes numbered records.
+        gaps: What is not in the log although it happened, as signed statements say.
+        unclosed: Processes that have not said which record was their last.
     """
 
     origin: str
@@ -80,6 +135,9 @@ class VerificationReport:
     checkpoints: int
     errors: tuple[Fault, ...]
     more_errors: int = 0
+    writers: int = 0
+    gaps: tuple[Gap, ...] = ()
+    unclosed: tuple[UnclosedWriter, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -109,4 +167,7 @@ class VerificationReport:
             "checkpoints": self.checkpoints,
             "errors": [fault.to_dict() for fault in self.errors],
             "more_errors": self.more_errors,
+            "writers": self.writers,
+            "gaps": [gap.to_dict() for gap in self.gaps],
+            "unclosed": [writer.to_dict() for writer in self.unclosed],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from affidavit.lineage.tables import (
 )
 
 Row = tuple[Table, dict[str, Any]]
+_LONGEST = 600
+"""How many characters of a text the index keeps; at most four bytes each."""
 
 
 def derive_rows(entry: int, body: bytes) -> list[Row]:
@@ -67,12 +70,12 @@ def write_index(connection: Connection, rows: list[Row]) -> None:
 
 
 def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
-    common = {"actor": _text(record.get("actor")), "time": record["time"]}
+    common = {"actor": _text(record.get("actor")), "time": _text(record["time"])}
     if record["record"] == "prediction":
         yield (
             PREDICTION,
             {
-                "id": record["id"],
+                "id": _text(record["id"]),
                 "model": _text(record.get("model")),
                 "model_digest": _text(record.get("model_digest")),
                 "outcome": _text(record.get("outcome")),
@@ -83,14 +86,14 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
         yield (
             DECISION,
             {
-                "id": record["id"],
+                "id": _text(record["id"]),
                 "entrypoint": _text(record.get("entrypoint")),
                 "resource": _text(record.get("resource")),
                 "allow": record.get("allow") is True,
                 **common,
             },
         )
-    else:
+    elif record["record"] == "access":
         yield (
             ACCESS,
             {
@@ -102,15 +105,15 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
-    facts = statement_facts(statement)
-    identifier = statement_id(statement, envelope.payload)
-    keyid = envelope.signatures[0][0]
+    facts = {key: _text(value) for key, value in statement_facts(statement).items()}
+    identifier = _text(statement_id(statement, envelope.payload))
+    keyid = _text(envelope.signatures[0][0])
     yield (
         STATEMENT,
         {
             "id": identifier,
-            "kind": statement.kind,
-            "predicate_type": statement.predicate_type,
+            "kind": _text(statement.kind),
+            "predicate_type": _text(statement.predicate_type),
             "keyid": keyid,
             **facts,
         },
@@ -125,9 +128,9 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
             yield (
                 ARTIFACT,
                 {
-                    "digest": resource.digest,
-                    "name": resource.name,
-                    "recipe": resource.recipe,
+                    "digest": _text(resource.digest),
+                    "name": _text(resource.name),
+                    "recipe": _text(resource.recipe),
                     "role": role,
                 },
             )
@@ -138,8 +141,8 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
                     yield (
                         EDGE,
                         {
-                            "source": source.digest,
-                            "target": target.digest,
+                            "source": _text(source.digest),
+                            "target": _text(target.digest),
                             "via": identifier,
                         },
                     )
@@ -148,7 +151,7 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
             yield (
                 APPROVAL,
                 {
-                    "digest": subject.digest,
+                    "digest": _text(subject.digest),
                     "name": facts["name"],
                     "approver": facts["actor"],
                     "keyid": keyid,
@@ -177,7 +180,7 @@ def statement_facts(statement: Statement) -> dict[str, str]:
         facts = {**ours, "outcome": predicate.get("result")}
     else:
         facts = dict(predicate)
-    return {key: _text(facts.get(key)) for key in ("name", "outcome", "actor", "time")}
+    return {key: _plain(facts.get(key)) for key in ("name", "outcome", "actor", "time")}
 
 
 def _materials(statement: Statement) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
@@ -205,5 +208,21 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object) -> str:
+def _plain(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _text(value: object) -> str:
+    """Return a text as the index keeps it; whatever is no text is empty.
+
+    PostgreSQL stores no U+0000 and looks up no text of more than 2,700 bytes. An entry may hold
+    both, and must not fail because of its index: a long text is cut, and its digest put at the end.
+    """
+    if not isinstance(value, str):
+        return ""
+    if "\0" in value:
+        value = value.replace("\0", "\ufffd")
+    if len(value) > _LONGEST:
+        digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
+        value = f"{value[: _LONGEST - 80]}… sha256:{digest}"
+    return value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from affidavit.errors import (
     LedgerCorruptError,
@@ -30,10 +32,59 @@ from affidavit.lineage._store import open_store
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
 
-__all__ = ["MAX_ENTRY", "Ledger"]
+__all__ = ["MAX_ENTRY", "Appending", "Ledger"]
 
 _INDEX_LIMIT = 2**63 - 1
+# How many values one query names: below what any SQLite permits.
+_PARAMETERS = 500
 _NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
+
+
+@dataclass(slots=True)
+class Appending:
+    """A write transaction on the log.
+
+    Args:
+        connection: The store's.
+        tree: The right edge of the tree as it grows.
+    """
+
+    connection: Connection
+    tree: CompactRange
+
+    def add(
+        self,
+        bodies: Sequence[bytes],
+        payloads: Sequence[SealedPayload] = (),
+        parsed: Sequence[Parsed] | None = None,
+    ) -> list[int]:
+        """Add entries and the personal data beside them.
+
+        Args:
+            bodies: The entries' exact bytes.
+            payloads: Personal data that goes beside them.
+            parsed: What the entries say, where that was read already.
+
+        Returns:
+            The entries' log indexes.
+
+        Raises:
+            LedgerError: An entry is too large or is neither a signed statement nor a record.
+            SubjectKeyConflictError: A payload is sealed under another key than the stored one.
+        """
+        if not bodies:
+            return []
+        said = parsed or [_parsed(body) for body in bodies]
+        first = self.tree.size
+        rows = [{"entry": first + n, "body": body} for n, body in enumerate(bodies)]
+        insert_rows(self.connection, ENTRY, rows)
+        extend_tiles(self.connection, self.tree, [leaf_hash(body) for body in bodies])
+        _write_payloads(self.connection, payloads)
+        write_index(
+            self.connection,
+            [row for n, entry in enumerate(said) for row in rows_of(first + n, entry)],
+        )
+        return list(range(first, self.tree.size))
 
 
 class Ledger:
@@ -43,7 +94,8 @@ class Ledger:
         where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, pinned by the caller; its name is the log's origin.
         signer: The log's private key; without it the ledger can be read only.
-        create: Make a new, empty ledger.
+        create: Make a new ledger.
+        first: What a new ledger begins with.
 
     Raises:
         LedgerUnavailableError: The store cannot be opened.
@@ -57,6 +109,7 @@ class Ledger:
         *,
         signer: NoteSigner | None = None,
         create: bool = False,
+        first: Sequence[bytes] = (),
     ) -> None:
         if create and signer is None:
             raise LedgerError("A new ledger is made with its key.", hint="Pass the signer.")
@@ -74,7 +127,11 @@ class Ledger:
         if create:
             with self.store.writing() as connection:
                 self.store.create_tables(connection)
-                self._write_checkpoint(connection, CompactRange())
+                tree = CompactRange()
+                self._write_checkpoint(connection, tree)
+                if first:
+                    Appending(connection, tree).add(first)
+                    self._write_checkpoint(connection, tree)
 
     def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
@@ -95,22 +152,26 @@ class Ledger:
         if not bodies:
             return []
         parsed = [_parsed(body) for body in bodies]
+        with self.transaction() as open_log:
+            return open_log.add(bodies, payloads, parsed)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Appending]:
+        """A write transaction in which entries are added beside other changes to the store.
+
+        Where entries were added, the checkpoint that covers them is signed at the end.
+
+        Raises:
+            LedgerUnavailableError: Nothing was written.
+            LedgerCorruptError: The stored tree does not agree with its own checkpoint.
+        """
         with self.store.writing() as connection:
             tree = self._head(connection).copy()
-            first = tree.size
-            leaves = [leaf_hash(body) for body in bodies]
-            insert_rows(
-                connection,
-                ENTRY,
-                [{"entry": first + n, "body": body} for n, body in enumerate(bodies)],
-            )
-            extend_tiles(connection, tree, leaves)
-            self._write_payloads(connection, payloads)
-            rows = [row for n, entry in enumerate(parsed) for row in rows_of(first + n, entry)]
-            write_index(connection, rows)
-            self._write_checkpoint(connection, tree)
+            before = tree.size
+            yield Appending(connection, tree)
+            if tree.size > before:
+                self._write_checkpoint(connection, tree)
         self._edge = tree
-        return list(range(first, tree.size))
 
     def checkpoint(self) -> bytes:
         """Return the newest checkpoint as its signed note.
@@ -193,12 +254,14 @@ class Ledger:
             return None
         return SealedPayload(identifier, row[0], bytes(row[1]), bytes(row[2]))
 
-    def subject_key(self, subject: str) -> bytes | None:
-        """Return a data subject's wrapped key, or None where there is none yet."""
-        query = select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == subject)
+    def subject_keys(self, subjects: Sequence[str]) -> dict[str, bytes]:
+        """Return the wrapped keys that are stored, by data subject.
+
+        Args:
+            subjects: The store's pseudonyms of data subjects.
+        """
         with self.store.reading() as connection:
-            row = connection.execute(query).first()
-        return bytes(row[0]) if row else None
+            return stored_keys(connection, subjects)
 
     def close(self) -> None:
         """Close the store."""
@@ -229,31 +292,6 @@ class Ledger:
         note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
         insert_rows(connection, CHECKPOINT, [{"size": tree.size, "note": note}])
 
-    def _write_payloads(self, connection: Connection, payloads: Sequence[SealedPayload]) -> None:
-        for payload in payloads:
-            known = connection.execute(
-                select(SUBJECT_KEY.c.wrapped).where(SUBJECT_KEY.c.subject == payload.subject)
-            ).first()
-            if known is None:
-                connection.execute(
-                    insert(SUBJECT_KEY),
-                    [{"subject": payload.subject, "wrapped": payload.wrapped_key}],
-                )
-            elif bytes(known[0]) != payload.wrapped_key:
-                raise SubjectKeyConflictError(
-                    "Another process made a key for the same data subject at the same moment.",
-                    hint="Seal the payload again with the key that is stored.",
-                )
-        if payloads:
-            ids = [payload.id for payload in payloads]
-            taken = connection.execute(select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids))).first()
-            if taken is not None or len(set(ids)) != len(ids):
-                raise LedgerError("A record's personal data is stored once; its id stands twice.")
-            connection.execute(
-                insert(PAYLOAD),
-                [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads],
-            )
-
 
 def _parsed(body: bytes) -> Parsed:
     # What is logged stays: an entry that no verification accepts must not get in.
@@ -266,6 +304,54 @@ def _parsed(body: bytes) -> Parsed:
         return parse_entry(body)
     except VerificationError as error:
         raise LedgerError(f"An entry would not verify: {error.message}") from error
+
+
+def _write_payloads(connection: Connection, payloads: Sequence[SealedPayload]) -> None:
+    if not payloads:
+        return
+    ids = [payload.id for payload in payloads]
+    wanted = {payload.subject: payload.wrapped_key for payload in payloads}
+    known = stored_keys(connection, list(wanted))
+    taken = [
+        row
+        for start in range(0, len(ids), _PARAMETERS)
+        for row in connection.execute(
+            select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids[start : start + _PARAMETERS]))
+        )
+    ]
+    if taken or len(set(ids)) != len(ids):
+        raise LedgerError("A record's personal data is stored once; its id stands twice.")
+    for payload in payloads:
+        if known.get(payload.subject, wanted[payload.subject]) != payload.wrapped_key:
+            raise SubjectKeyConflictError(
+                "Another process made a key for the same data subject at the same moment.",
+                hint="Seal the payload again with the key that is stored.",
+            )
+    fresh = [
+        {"subject": subject, "wrapped": wrapped}
+        for subject, wrapped in wanted.items()
+        if subject not in known
+    ]
+    if fresh:
+        insert_rows(connection, SUBJECT_KEY, fresh)
+    sealed = [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads]
+    insert_rows(connection, PAYLOAD, sealed)
+
+
+def stored_keys(connection: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
+    """Return the wrapped keys that are stored, by data subject.
+
+    Args:
+        connection: A transaction on the store.
+        subjects: The store's pseudonyms of data subjects.
+    """
+    found: dict[str, bytes] = {}
+    for start in range(0, len(subjects), _PARAMETERS):
+        query = select(SUBJECT_KEY.c.subject, SUBJECT_KEY.c.wrapped).where(
+            SUBJECT_KEY.c.subject.in_(subjects[start : start + _PARAMETERS])
+        )
+        found.update((row[0], bytes(row[1])) for row in connection.execute(query))
+    return found
 
 
 def _newest_note(connection: Connection) -> bytes:

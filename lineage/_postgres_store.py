@@ -79,19 +79,18 @@ class PostgresStore(Store):
     """An open PostgreSQL store.
 
     Args:
-        url: A ``postgresql://`` URL.
+        url: Where it is.
         create: `create_tables` makes it a ledger's.
 
     Raises:
-        ConfigurationError: The URL is malformed.
         LedgerUnavailableError: The server cannot be reached, or holds no ledger there.
         LedgerCorruptError: What is there is not a ledger's store.
     """
 
     same = "IS NOT DISTINCT FROM"
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
-        self._url = PostgresUrl.parse(url)
+    def __init__(self, url: PostgresUrl, *, create: bool = False) -> None:
+        self._url = url
         super().__init__(self._url.location)
         if not create:
             self._check_header()
@@ -310,9 +309,8 @@ class PostgresStore(Store):
             )
 
 
-def _raw(connection: Connection) -> psycopg.Connection[Any]:
-    raw: Any = connection.connection.dbapi_connection
-    return raw
+def _raw(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 def _as_stored(table: Table) -> Table:

@@ -17,7 +17,7 @@ from affidavit.lineage._envelope import Envelope
 from affidavit.lineage._statement import Statement
 from affidavit.lineage._strict_json import dump_json, parse_json
 
-RECORD_KINDS = ("prediction", "decision", "access")
+RECORD_KINDS = ("prediction", "decision", "access", "writer")
 MAX_ENTRY = 64 * 1024
 """The largest entry, in bytes; what is larger is logged by its digest."""
 

@@ -67,6 +67,19 @@ def index_rows(connection: Connection, table: Table) -> Iterator[tuple[Any, ...]
     )
 
 
+def open_writers(connection: Connection) -> dict[str, tuple[str, int]]:
+    """Return place and next number of each writer that has not ended."""
+    store = store_of(connection)
+    columns = f"id, place, {store.as_integer('following')}"
+    return {
+        str(writer): (str(place), -1 if number is None else number)
+        for writer, place, number in store.stream(
+            connection,
+            f"SELECT {columns} FROM writer WHERE closed <> 1",  # noqa: S608  # constants
+        )
+    }
+
+
 def entry_count(connection: Connection) -> int:
     """Return how many entry rows there are."""
     return int(connection.exec_driver_sql("SELECT count(*) FROM entry").scalar() or 0)

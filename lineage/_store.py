@@ -245,9 +245,12 @@ def open_store(where: Path | str, *, create: bool = False) -> Store:
         MissingDependencyError: The driver for PostgreSQL is not installed.
     """
     if is_postgres(where):
+        from affidavit.lineage._postgres_url import PostgresUrl
+
+        url = PostgresUrl.parse(str(where))
         from affidavit.lineage._postgres_store import PostgresStore
 
-        return PostgresStore(str(where), create=create)
+        return PostgresStore(url, create=create)
     from affidavit.lineage._sqlite_store import SqliteStore
 
     return SqliteStore(Path(where), create=create)

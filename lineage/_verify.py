@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -12,13 +12,15 @@ from affidavit.lineage import _scan
 from affidavit.lineage._check_index import IndexCheck
 from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck, expected_tiles
+from affidavit.lineage._check_writers import WriterCheck
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._records import parse_entry
+from affidavit.lineage._spool_format import list_segments
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._store import open_store
+from affidavit.lineage._store import Store, open_store
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
@@ -37,6 +39,7 @@ def verify_ledger(
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
+    spools: tuple[str, Path] | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
@@ -46,6 +49,8 @@ def verify_ledger(
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
+        spools: The id of a place where spools lie, and the folder: each writer of that place that
+            has not ended must have its spool there.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -61,7 +66,11 @@ def verify_ledger(
             outside = _open_exported(exported, verifier, faults)
             walk = _Walk(connection, verifier, faults, outside)
             walk.on_statement = on_statement
-            return _verify(connection, walk, faults, progress)
+            _verify(connection, walk, faults, progress)
+            open_writers = walk.writers.finish(_scan.open_writers(connection))
+        if spools is not None:
+            _check_spools(store, open_writers, spools, faults)
+        return _report(walk, faults)
     finally:
         store.close()
 
@@ -79,6 +88,7 @@ class _Walk:
         self.tree = TreeCheck(verifier, lambda *at: _scan.tile(connection, *at), faults)
         self.statements = StatementCheck(verifier, faults)
         self.index = IndexCheck(connection, faults)
+        self.writers = WriterCheck(faults)
         self.newest: Checkpoint | None = None
         self._claimed = _claimed_size(connection, verifier)
         self._faults = faults
@@ -122,8 +132,12 @@ class _Walk:
             self.index.entry(number, [])
             return
         self.statements.entry(number, parsed)
-        if self.on_statement is not None and not isinstance(parsed, dict):
-            self.on_statement(number, parsed[1])
+        if isinstance(parsed, dict):
+            self.writers.record(number, parsed)
+        else:
+            self.writers.statement(number, parsed[1])
+            if self.on_statement is not None:
+                self.on_statement(number, parsed[1])
         self.index.entry(number, rows_of(number, parsed))
 
     def _reach(self, number: int) -> bool:
@@ -168,9 +182,7 @@ class _Walk:
             )
 
 
-def _verify(
-    connection: Connection, walk: _Walk, faults: Faults, progress: Progress | None
-) -> VerificationReport:
+def _verify(connection: Connection, walk: _Walk, faults: Faults, progress: Progress | None) -> None:
     total = _scan.entry_count(connection) if progress is not None else 0
     for done, (number, body) in enumerate(_scan.entries(connection)):
         walk.entry(number, body)
@@ -181,6 +193,9 @@ def _verify(
     _check_tile_list(connection, walk.tree.size, faults)
     if progress is not None:
         progress(total, total)
+
+
+def _report(walk: _Walk, faults: Faults) -> VerificationReport:
     ordered = sorted(faults.found, key=_log_order)
     return VerificationReport(
         origin=walk.tree.verifier.name,
@@ -192,7 +207,33 @@ def _verify(
         checkpoints=walk.tree.checkpoints,
         errors=tuple(ordered),
         more_errors=faults.more,
+        writers=walk.writers.writers,
+        gaps=tuple(walk.writers.gaps),
+        unclosed=tuple(walk.writers.unclosed),
     )
+
+
+def _check_spools(
+    store: Store, open_writers: Mapping[str, str], spools: tuple[str, Path], faults: Faults
+) -> None:
+    place, folder = spools
+    there = list_segments(folder)
+    gone = [
+        writer for writer, where in open_writers.items() if where == place and writer not in there
+    ]
+    if not gone:
+        return
+    with store.reading() as connection:
+        now = _scan.open_writers(connection)
+    for writer in gone:
+        # One that was taken in and ended while we were reading has not lost anything.
+        if writer in now:
+            faults.add(
+                "spool-missing",
+                f"writer {writer[:8]}",
+                f"its spool is gone: what it acknowledged from number {now[writer][1]} on is not "
+                "in the log.",
+            )
 
 
 def _claimed_size(connection: Connection, verifier: NoteVerifier) -> int:

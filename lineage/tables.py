@@ -1,7 +1,8 @@
 """The tables of a ledger's store.
 
-``entry``, ``tile``, ``checkpoint``, ``payload`` and ``subject_key`` are the ledger. The others are
-the index, which is derived from the entries row by row: verification derives it again and compares.
+``entry``, ``tile``, ``checkpoint``, ``payload``, ``subject_key`` and ``writer`` are the ledger. The
+others are the index, which is derived from the entries row by row: verification derives it again
+and compares.
 Every index row carries the entry that it comes from and its ordinal among that entry's rows.
 """
 
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # In SQLite this is the row's own number: one B-tree instead of two, read in log order.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -74,6 +75,18 @@ class SubjectKeyRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "subject_key"
     subject: str = Field(primary_key=True)
     wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class WriterRow(SQLModel, table=True):
+    """How far a process's spool is in the log; moved on in one transaction with the entries."""
+
+    __tablename__: ClassVar[str] = "writer"
+    id: str = Field(primary_key=True)
+    place: str
+    segment: int
+    at: int = Field(sa_type=BigInteger)
+    following: int = Field(sa_type=BigInteger)
+    closed: int = Field(index=True)
 
 
 class IndexRow(SQLModel):
@@ -167,6 +180,7 @@ TILE = _table(TileRow)
 CHECKPOINT = _table(CheckpointRow)
 PAYLOAD = _table(PayloadRow)
 SUBJECT_KEY = _table(SubjectKeyRow)
+WRITER = _table(WriterRow)
 STATEMENT = _table(StatementRow)
 ARTIFACT = _table(ArtifactRow)
 EDGE = _table(EdgeRow)
@@ -208,5 +222,5 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     )
 
 
-LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY)
+LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY, WRITER)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)

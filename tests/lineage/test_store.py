@@ -324,8 +324,8 @@ def test_an_error_in_the_middle_of_an_append_writes_nothing(log):
     assert log.ledger.head().size == 29
     assert log.ledger.payload("one") == payload
     assert log.ledger.payload("two") is None
-    assert log.ledger.subject_key("subject") == b"wrapped"
-    assert log.ledger.subject_key("nobody") is None
+    assert log.ledger.subject_keys(["subject"]) == {"subject": b"wrapped"}
+    assert not log.ledger.subject_keys(["nobody"])
     assert log.verify().ok
 
 
