@@ -2,7 +2,7 @@
 
 ```
 .affidavit/
-├── ledger.db            the store
+├── ledger.db            the store, where the setting `store` names no other place
 ├── log.pub              the log's verifier key: give a copy to whoever audits
 ├── keys/                mode 0700: log.pem, recorder.pem, master.key and approvers' keys, 0600
 └── artifacts/           model files, explanation values and backgrounds, by digest
@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -22,9 +21,11 @@ from functools import cached_property
 from pathlib import Path
 
 from affidavit._artifacts import ArtifactStore
+from affidavit._begin_ledger import PENDING, begin_ledger, check_empty
 from affidavit.errors import (
     ConfigurationError,
     KeyFileError,
+    LedgerError,
     LedgerUnavailableError,
     NotInitialisedError,
 )
@@ -41,6 +42,7 @@ from affidavit.lineage import (
     parse_entry,
     read_key,
     read_secret,
+    store_location,
     timestamp,
     write_key,
     write_secret,
@@ -55,27 +57,39 @@ class Home:
 
     Args:
         folder: Where it is.
+        store: The URL of the PostgreSQL database that holds the ledger; empty where the ledger is
+            in the folder.
 
     Raises:
         NotInitialisedError: There is none.
+        ConfigurationError: The folder holds a ledger, and a URL is given.
         KeyFileError: The log's public key is missing or malformed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str = "") -> None:
         self.folder = folder
         self.artifacts = ArtifactStore(folder / "artifacts")
-        self._path = str(folder / "ledger.db")
+        self.database: Path | str = store or folder / "ledger.db"
+        """The store: a file, or a URL that may hold a password."""
+        # Of a ledger elsewhere the home has its public key, which is made with it.
+        self._path = str(folder / ("log.pub" if store else "ledger.db"))
         self._file = self._present()
         if self._file is None:
+            elsewhere = not store and (folder / "log.pub").exists()
             raise NotInitialisedError(
-                f"There is no Affidavit home at {folder}.",
-                hint="Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
+                f"The home {folder} holds no ledger of its own."
+                if elsewhere
+                else f"There is no Affidavit home at {folder}.",
+                hint="Name its database in AFFIDAVIT_STORE, or restore ledger.db."
+                if elsewhere
+                else "Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
             )
-
-    @property
-    def database(self) -> Path:
-        """The store's file."""
-        return self.folder / "ledger.db"
+        if store and (folder / "ledger.db").exists():
+            raise ConfigurationError(
+                f"The home {folder} holds a ledger of its own, and the setting store names "
+                f"{store_location(store)}.",
+                hint="One log key signs one log: unset AFFIDAVIT_STORE, or name another home.",
+            )
 
     def moved(self) -> bool:
         """Return whether another store, or none, stands where this one was opened."""
@@ -108,18 +122,21 @@ class Home:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, opened for writing where the log's private key is at hand."""
-        signer = None
+        try:
+            return Ledger(self.database, self.verifier, signer=self.signer())
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"The ledger {store_location(self.database)} cannot be reached: {error.strerror}.",
+                hint="Let this user read and write the folder.",
+            ) from error
+
+    def signer(self) -> NoteSigner | None:
+        """Return the log's private key, where it is at hand."""
         path = self.folder / "keys" / "log.pem"
         # An auditor may read the ledger and not the folder of the keys.
         if os.access(path.parent, os.X_OK) and path.exists():
-            signer = NoteSigner(self.verifier.name, self._key("log").private)
-        try:
-            return Ledger(self.database, self.verifier, signer=signer)
-        except OSError as error:
-            raise LedgerUnavailableError(
-                f"The ledger {self.database} cannot be reached: {error.strerror}.",
-                hint="Let this user read and write the folder.",
-            ) from error
+            return NoteSigner(self.verifier.name, self._key("log").private)
+        return None
 
     @cached_property
     def recorder(self) -> SigningKey:
@@ -215,26 +232,53 @@ class Home:
             self.ledger.close()
 
 
-def create_home(folder: Path, *, actor: str, origin: str = "") -> tuple[Home, bool]:
+def create_home(
+    folder: Path, *, actor: str, origin: str = "", store: str = ""
+) -> tuple[Home, bool]:
     """Make a home, or open the one that is there.
 
     It is made beside its place and renamed into it, so that of two processes one wins and the
-    other finds the winner's, and nothing half-made stays.
+    other finds the winner's, and nothing half-made stays. A ledger elsewhere is begun after that,
+    in one transaction, by whoever comes first.
 
     Args:
         folder: Where it goes.
         actor: Who makes it, as recorded.
         origin: The log's name; by default a random one.
+        store: The URL of the PostgreSQL database for the ledger; in the folder where empty.
 
     Returns:
         The home, and whether it was made now.
 
     Raises:
         ConfigurationError: Something else is in its place.
+        LedgerError: The database holds something else.
         LedgerUnavailableError: It cannot be written there.
     """
-    if (folder / "ledger.db").exists():
+    if store:
+        if not (folder / "log.pub").exists():
+            _make_keys(folder, actor, origin, store)
+        home = Home(folder, store)
+        return home, begin_ledger(home)
+    if (folder / "ledger.db").exists() or (folder / "log.pub").exists():
         return Home(folder), False
+    made = _make(folder, actor, origin, "")
+    return Home(folder), made
+
+
+def _make_keys(folder: Path, actor: str, origin: str, store: str) -> None:
+    try:
+        check_empty(store)
+    except LedgerError:
+        if not (folder / "log.pub").exists():
+            raise
+        # Another process has been through all of it meanwhile.
+        return
+    _make(folder, actor, origin, store)
+
+
+def _make(folder: Path, actor: str, origin: str, store: str) -> bool:
+    """Make the folder; False where another process was first."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.new-"))
@@ -244,21 +288,21 @@ def create_home(folder: Path, *, actor: str, origin: str = "") -> tuple[Home, bo
             hint="Name a folder that this user can write in AFFIDAVIT_HOME.",
         ) from error
     try:
-        _fill(fresh, actor, origin or f"affidavit.local/{secrets.token_hex(8)}")
+        _fill(fresh, actor, origin or f"affidavit.local/{secrets.token_hex(8)}", store)
         fresh.rename(folder)
     except OSError as error:
-        if (folder / "ledger.db").exists():
-            return Home(folder), False
+        if (folder / ("log.pub" if store else "ledger.db")).exists():
+            return False
         raise ConfigurationError(
             f"A home cannot be made at {folder}: {error.strerror}.",
             hint="Free space, or name an empty or new folder in AFFIDAVIT_HOME.",
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return Home(folder), True
+    return True
 
 
-def _fill(folder: Path, actor: str, origin: str) -> None:
+def _fill(folder: Path, actor: str, origin: str, store: str) -> None:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
     (folder / "artifacts").mkdir(mode=0o700)
@@ -275,23 +319,29 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
         .with_key(TrustedKey("recorder", recorder.public, frozenset({"recorder"})))
     )
     statement = root.statement(actor=actor, time=timestamp(), note="created")
-    ledger = Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True)
-    with contextlib.closing(ledger):
-        ledger.append([statement.sign(log).to_bytes()])
+    first = statement.sign(log).to_bytes()
+    if store:
+        (folder / PENDING).write_bytes(first)
+        return
+    Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True, first=[first]).close()
 
 
-_homes: dict[Path, Home] = {}
+_homes: dict[tuple[Path, str], Home] = {}
 _homes_lock = threading.Lock()
 
 
-def open_home(folder: Path) -> Home:
+def open_home(folder: Path, store: str = "") -> Home:
     """Return the home at a folder, opened once per process.
+
+    Args:
+        folder: Where it is.
+        store: The URL of the PostgreSQL database that holds the ledger; in the folder where empty.
 
     Raises:
         NotInitialisedError: There is none.
     """
     with _homes_lock:
-        home = _homes.get(folder)
+        home = _homes.get((folder, store))
         if home is None or home.moved():
-            home = _homes[folder] = Home(folder)
+            home = _homes[folder, store] = Home(folder, store)
         return home

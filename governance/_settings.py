@@ -3,7 +3,7 @@
 ```toml
 [affidavit]
 home = ".affidavit"            # AFFIDAVIT_HOME
-store = "postgresql://…"       # AFFIDAVIT_STORE; the file ledger.db in the home where nothing is said
+store = "postgresql://…"       # AFFIDAVIT_STORE; by default the file ledger.db in the home
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
 on_error = "block"             # what a failing ledger does to a call: block, or warn
 

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._schemas import schema_for
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
+    from affidavit.lineage._store import Store, open_store, store_location
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
     from affidavit.lineage._tlog_proof import TlogProof
@@ -127,6 +128,7 @@ _SOURCES = {
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
     "Statement": "affidavit.lineage._statement",
+    "Store": "affidavit.lineage._store",
     "TEST_RESULT": "affidavit.lineage._predicates",
     "TRUST_ROOT": "affidavit.lineage._predicates",
     "TlogProof": "affidavit.lineage._tlog_proof",
@@ -158,6 +160,7 @@ _SOURCES = {
     "leaf_hash": "affidavit.lineage._merkle",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
+    "open_store": "affidavit.lineage._store",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
     "pre_authentication_encoding": "affidavit.lineage._envelope",
@@ -175,6 +178,7 @@ _SOURCES = {
     "sign_note": "affidavit.lineage._note",
     "statement_facts": "affidavit.lineage._index",
     "statement_id": "affidavit.lineage._statement",
+    "store_location": "affidavit.lineage._store",
     "table_fingerprint": "affidavit.lineage._frames",
     "table_tree": "affidavit.lineage._frames",
     "timestamp": "affidavit.lineage._records",
@@ -234,6 +238,7 @@ __all__ = [
     "SealedPayload",
     "SigningKey",
     "Statement",
+    "Store",
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
@@ -261,6 +266,7 @@ __all__ = [
     "leaf_hash",
     "new_id",
     "open_checkpoint",
+    "open_store",
     "parse_entry",
     "parse_json",
     "pre_authentication_encoding",
@@ -278,6 +284,7 @@ __all__ = [
     "sign_note",
     "statement_facts",
     "statement_id",
+    "store_location",
     "table_fingerprint",
     "table_tree",
     "timestamp",

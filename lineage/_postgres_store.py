@@ -103,9 +103,21 @@ class PostgresStore(Store):
                 f"The database at {self.location} has the encoding {encoding}, not UTF8.",
                 hint="Make one with: createdb --encoding UTF8 --template template0 NAME",
             )
+        schema, comment, _ = connection.exec_driver_sql(_HEADER).one()
+        if schema is None:
+            raise LedgerError(
+                f"There is no schema at {self.location} that this role may use.",
+                hint="Make it: CREATE SCHEMA NAME, and grant the role USAGE and CREATE.",
+            )
+        if (comment or "").startswith(_COMMENT):
+            raise LedgerError(
+                f"There is a ledger at {self.location} already.",
+                hint="To write to it from this machine too, copy its home here, with log.pub and "
+                "keys/. It is never overwritten.",
+            )
         if connection.exec_driver_sql(_PRESENT).scalar():
             raise LedgerError(
-                f"There are tables at {self.location} already.",
+                f"There are tables in the schema {schema} of {self.location} already.",
                 hint="They are never overwritten. Name an empty database, or an empty schema with "
                 "?options=-csearch_path%3DNAME in the URL.",
             )
