@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from postgres import running
 from real import need
 
 
@@ -30,6 +31,13 @@ def adult() -> Path:
     )
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this test process; each test makes a database of its own."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
