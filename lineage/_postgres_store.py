@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, MetaData, String, Table, create_engine
+from sqlalchemy import Connection, Engine, MetaData, String, Table, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from affidavit.errors import LedgerCorruptError, LedgerError, LedgerUnavailableError
@@ -25,6 +25,7 @@ from affidavit.lineage import _store
 from affidavit.lineage._postgres_errors import what_it_means
 from affidavit.lineage._postgres_scrub import search_files, vacuum
 from affidavit.lineage._postgres_url import PostgresUrl
+from affidavit.lineage._postgres_writes import Writes
 from affidavit.lineage._store import Store
 from affidavit.lineage.tables import (
     INDEX_TABLES,
@@ -73,6 +74,7 @@ SELECT count(*) FROM pg_class c WHERE c.relnamespace = current_schema()::regname
 """
 _NUMBERS = itertools.count()
 _XID = "affidavit.xid"
+_WRITES = "affidavit.writes"
 
 
 class PostgresStore(Store):
@@ -197,6 +199,7 @@ class PostgresStore(Store):
 
     def stream(self, connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
         """Give the rows of a query; see `Store.stream`."""
+        _send_first(connection)
         cursor = _raw(connection).cursor(binary=True)
         name = f"stream_{next(_NUMBERS)}"
         cursor.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", prepare=False)
@@ -207,8 +210,18 @@ class PostgresStore(Store):
             yield from rows
         cursor.execute(f"CLOSE {name}", prepare=False)
 
+    def insert(
+        self, connection: Connection, table: Table, sql: str, rows: list[tuple[Any, ...]]
+    ) -> None:
+        """Write rows; see `Store.insert`."""
+        _writes(connection).insert(_raw(connection), table, sql, rows)
+
+    def change(self, connection: Connection, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement; see `Store.change`."""
+        _writes(connection).add(sql, values)
+
     def _new_engine(self) -> Engine:
-        return create_engine(
+        engine = create_engine(
             "postgresql+psycopg://",
             creator=self._open,
             poolclass=QueuePool,
@@ -217,6 +230,8 @@ class PostgresStore(Store):
             paramstyle="format",
             use_native_hstore=False,
         )
+        event.listen(engine, "before_cursor_execute", _send_first)
+        return engine
 
     def _open(self) -> psycopg.Connection[Any]:
         raw = psycopg.connect(**self._url.parameters, autocommit=True, client_encoding="utf8")  # type: ignore[arg-type]  # libpq's own parameters
@@ -236,6 +251,7 @@ class PostgresStore(Store):
         while cursor.nextset():
             pass
         connection.info[_XID] = cursor.fetchone()[1]
+        connection.info[_WRITES] = Writes()
 
     def _begin_reading(self, connection: Connection) -> None:
         self._begin(connection, _READ)
@@ -261,7 +277,7 @@ class PostgresStore(Store):
     def _commit(self, connection: Connection) -> None:
         raw, xid = _raw(connection), connection.info.get(_XID, "")
         try:
-            raw.execute("COMMIT", prepare=False)
+            _writes(connection).send(raw, "COMMIT")
         except psycopg.OperationalError as error:
             if not raw.closed:
                 raise
@@ -288,6 +304,7 @@ class PostgresStore(Store):
     def _roll_back(self, connection: Connection) -> None:
         if connection.invalidated:
             return
+        connection.info.pop(_WRITES, None)
         raw = _raw(connection)
         try:
             if raw.closed:
@@ -323,6 +340,18 @@ class PostgresStore(Store):
 
 def _raw(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
+
+
+def _writes(connection: Connection) -> Writes:
+    found: Writes = connection.info[_WRITES]
+    return found
+
+
+def _send_first(connection: Connection, *_: Any) -> None:
+    """Send what waits to be written before a statement that may read it."""
+    found = connection.info.get(_WRITES)
+    if found is not None:
+        found.send(_raw(connection))
 
 
 def _as_stored(table: Table) -> Table:

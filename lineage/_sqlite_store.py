@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,20 @@ class SqliteStore(Store):
             if "decode" not in str(error):
                 raise
             raise UnreadableTextError(f"A text in {self.path} is not UTF-8.") from error
+
+    def insert(
+        self,
+        connection: Connection,
+        table: Table,  # noqa: ARG002  # as every store's
+        sql: str,
+        rows: list[tuple[Any, ...]],
+    ) -> None:
+        """Write rows; see `Store.insert`."""
+        connection.exec_driver_sql(sql, rows)
+
+    def change(self, connection: Connection, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement; see `Store.change`."""
+        connection.exec_driver_sql(sql, tuple(values))
 
     def _new_engine(self) -> Engine:
         return create_engine(

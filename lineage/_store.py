@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -114,6 +114,23 @@ class Store(ABC):
         Raises:
             UnreadableTextError: A text in a row is not UTF-8.
         """
+
+    @abstractmethod
+    def insert(
+        self, connection: Connection, table: Table, sql: str, rows: list[tuple[Any, ...]]
+    ) -> None:
+        """Write rows, at the latest with the commit or before the next reading.
+
+        Args:
+            connection: A writing transaction of this store.
+            table: Where to.
+            sql: The insertion of one row.
+            rows: A value for each column, in the table's order.
+        """
+
+    @abstractmethod
+    def change(self, connection: Connection, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement of which nobody needs the result, likewise."""
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from affidavit.lineage._store import store_of
+
 SCHEMA_VERSION = 2
 
 # In SQLite this is the row's own number: one B-tree instead of two, read in log order.
@@ -217,9 +219,8 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     if table.name not in _INSERTS:
         _INSERTS[table.name] = (insert(table), tuple(column.name for column in table.columns))
     statement, names = _INSERTS[table.name]
-    connection.exec_driver_sql(
-        compiled(connection, statement), [tuple([row[name] for name in names]) for row in rows]
-    )
+    values = [tuple([row[name] for name in names]) for row in rows]
+    store_of(connection).insert(connection, table, compiled(connection, statement), values)
 
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY, WRITER)
