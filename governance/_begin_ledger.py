@@ -73,8 +73,7 @@ def _check_ours(home: Home) -> None:
     except CheckpointError as error:
         raise LedgerError(
             f"The ledger at {store_location(home.database)} is not the one of {home.folder}.",
-            hint="Copy the home of its ledger, keys and log.pub, to this machine, or name another "
-            "database.",
+            hint="Copy log.pub and keys/ of its home to a new home here, or name another database.",
         ) from error
     finally:
         ledger.close()

@@ -23,7 +23,14 @@ current_actor: ContextVar[str] = ContextVar("affidavit_actor", default="")
 served: ContextVar[list[str] | None] = ContextVar("affidavit_served", default=None)
 """Collects the ids of a request's predictions; every task and thread of it adds to one list."""
 
-_recent: ContextVar[tuple[str, ...]] = ContextVar("affidavit_recent", default=())
+
+_Ids = tuple[tuple[str, ...], "_Ids | None"]
+"""Some ids and those before them: adding to such a list costs the same however long it is."""
+
+_recent: ContextVar[tuple[int, _Ids | None, _Ids | None]] = ContextVar(
+    "affidavit_recent", default=(0, None, None)
+)
+"""How many ids are in the newer list, that list, and the full one before it."""
 _MOST_RECENT = 1000
 
 
@@ -34,7 +41,10 @@ def note_served(identifiers: list[str]) -> None:
         collected.extend(identifiers)
         return
     # A value of its own for each context: what one task serves is no other's.
-    _recent.set((*_recent.get()[-_MOST_RECENT:], *identifiers))
+    count, newer, older = _recent.get()
+    if count >= _MOST_RECENT:
+        count, newer, older = 0, None, newer
+    _recent.set((count + len(identifiers), (tuple(identifiers), newer), older))
 
 
 def prediction_ids() -> list[str]:
@@ -43,7 +53,16 @@ def prediction_ids() -> list[str]:
     In a request under the ASGI middleware these are the request's, else the context's last ones.
     """
     collected = served.get()
-    return list(_recent.get() if collected is None else collected)
+    if collected is not None:
+        return list(collected)
+    _, newer, older = _recent.get()
+    found: list[str] = []
+    for part in (newer, older):
+        rest = part
+        while rest is not None:
+            ids, rest = rest
+            found += reversed(ids)
+    return found[:_MOST_RECENT][::-1]
 
 
 def present() -> tuple[Settings, Home]:

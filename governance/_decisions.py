@@ -15,6 +15,7 @@ from affidavit._policy import Question, enforce
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
+from affidavit._spools import settle
 from affidavit.errors import ExplanationError, NotFoundError, VerificationError
 from affidavit.lineage import (
     check_disclosures,
@@ -123,6 +124,7 @@ def explain_decision(identifier: str) -> DecisionExplanation:
 
 
 def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision:
+    settle(home)
     found = Reader(home).prediction(identifier)
     index, entry = found.index, found.record or {}
     question = Question(

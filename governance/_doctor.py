@@ -14,6 +14,7 @@ from typing import Any, Literal
 from affidavit._context import present
 from affidavit._policy import engine_for
 from affidavit._settings import Settings, load_settings
+from affidavit._spools import spools_of
 from affidavit.errors import AffidavitError
 from affidavit.lineage import store_location
 
@@ -24,6 +25,7 @@ _EXTRAS = {
     "postgres": ("psycopg",),
     "ui": ("streamlit", "jinja2", "altair"),
 }
+_MUCH_KIB = 8 << 10
 _LOW_BYTES = 200 * 1024 * 1024
 
 
@@ -55,6 +57,7 @@ def examine() -> Iterator[Check]:
     yield _guard("settings", _settings)
     yield _guard("home", _home)
     yield _guard("keys", _keys)
+    yield _guard("spools", _spools)
     yield _guard("policy", _policy)
     yield _guard("disk", _disk)
     yield _opa()
@@ -102,6 +105,22 @@ def _keys() -> Check:
     home.recorder.sign(b"doctor")
     home.vault.pseudonym("doctor")
     return Check("keys", "ok", "present, mode 0600")
+
+
+def _spools() -> Check:
+    _, home = present()
+    if not home.can_append():
+        return Check("spools", "ok", "not this user's to drain")
+    waiting = spools_of(home).waiting()
+    damaged = len(list(spools_of(home).folder.glob("*.damaged")))
+    if damaged:
+        message = f"{damaged} damaged, kept in {spools_of(home).folder} until the next erasure."
+        return Check("spools", "warn", message)
+    if not waiting:
+        return Check("spools", "ok", "nothing waits")
+    size = sum(waiting.values()) >> 10
+    message = f"{size} KiB of {len(waiting)} writer(s) wait; `affidavit drain` takes them in."
+    return Check("spools", "warn" if size > _MUCH_KIB else "ok", message)
 
 
 def _policy() -> Check:

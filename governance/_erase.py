@@ -9,6 +9,7 @@ from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._read import Reader
 from affidavit._settings import Settings
+from affidavit._spools import spools_of
 from affidavit.errors import ConfigurationError, LedgerError, NotFoundError
 from affidavit.lineage import (
     ERASURE,
@@ -80,12 +81,14 @@ def erase(home: Home, settings: Settings, subject: str, reason: str = "") -> Era
         return _about(pseudonym, ERASURE, predicate).sign(home.recorder).to_bytes()
 
     try:
-        done = erase_subject(home.ledger, pseudonym, statement)
+        # What waits may hold the data subject's values, and would bring its key back.
+        with spools_of(home).emptied():
+            done = erase_subject(home.ledger, pseudonym, statement)
     except NotFoundError:
-        before = Reader(home).evidence(f"sha256:{pseudonym}", "erasure")
+        before = Reader(home, settled=False).evidence(f"sha256:{pseudonym}", "erasure")
         if not before:
             raise
-        count = Reader(home).statement(before[0]).predicate.get("payloads")
+        count = Reader(home, settled=False).statement(before[0]).predicate.get("payloads")
         searched = scrub(home.database)
         return Erased(pseudonym, before[0], count if isinstance(count, int) else 0, searched)
     searched = scrub(home.database, done.wrapped)

@@ -82,7 +82,7 @@ def _check_signer(root: TrustRoot, envelope: Envelope, statement: Statement) -> 
 def _root_before(home: Home, index: int) -> TrustRoot:
     from affidavit._read import Reader
 
-    at = Reader(home).newest("trust-root", before=index)
+    at = Reader(home, settled=False).newest("trust-root", before=index)
     if at is None:
         raise EnvelopeError("No trust root is in force there.", index=index)
     envelope, statement = _included(home, at)

@@ -74,7 +74,7 @@ _noted_lock = threading.Lock()
 
 
 def _exclusions(home: Home, frame: Any) -> dict[str, str]:
-    reader = Reader(home)
+    reader = Reader(home, settled=False)
     for index in reader.evidence(str(fingerprint(frame).digest), "dataset"):
         predicate = reader.statement(index).predicate
         return {

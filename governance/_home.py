@@ -4,6 +4,8 @@
 .affidavit/
 ├── ledger.db            the store, where the setting `store` names no other place
 ├── log.pub              the log's verifier key: give a copy to whoever audits
+├── place                the id of this folder, for the log to know whose spools lie in it
+├── spool/               what processes acknowledged and the log does not hold yet, sealed
 ├── keys/                mode 0700: log.pem, recorder.pem, master.key and approvers' keys, 0600
 └── artifacts/           model files, explanation values and backgrounds, by digest
 ```
@@ -11,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -69,8 +72,10 @@ class Home:
     def __init__(self, folder: Path, store: str = "") -> None:
         self.folder = folder
         self.artifacts = ArtifactStore(folder / "artifacts")
+        self.url = store
+        """The URL of the store, which may hold a password; empty where it is in the folder."""
         self.database: Path | str = store or folder / "ledger.db"
-        """The store: a file, or a URL that may hold a password."""
+        """The store: a file, or its URL."""
         # Of a ledger elsewhere the home has its public key, which is made with it.
         self._path = str(folder / ("log.pub" if store else "ledger.db"))
         self._file = self._present()
@@ -139,6 +144,23 @@ class Home:
         return None
 
     @cached_property
+    def place(self) -> str:
+        """The id under which the log knows this folder of spools."""
+        path = self.folder / "place"
+        try:
+            return path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LedgerUnavailableError(
+                f"The home's id {path} cannot be read.",
+                hint="Restore it from a backup of the home.",
+            ) from error
+
+    def can_append(self) -> bool:
+        """Return whether this user holds the keys that the log is written with."""
+        keys = self.folder / "keys"
+        return all(os.access(keys / name, os.R_OK) for name in ("log.pem", "recorder.pem"))
+
+    @cached_property
     def recorder(self) -> SigningKey:
         """The key that signs what the hooks record."""
         return self._key("recorder")
@@ -165,7 +187,7 @@ class Home:
         """Return the keys in force now, as the newest trust-root statement lists them."""
         from affidavit._read import Reader
 
-        index = Reader(self).newest("trust-root")
+        index = Reader(self, settled=False).newest("trust-root")
         if index is None:
             raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
         parsed = parse_entry(self.ledger.entry(index))
@@ -259,7 +281,9 @@ def create_home(
         if not (folder / "log.pub").exists():
             _make_keys(folder, actor, origin, store)
         home = Home(folder, store)
-        return home, begin_ledger(home)
+        began = begin_ledger(home)
+        _complete(folder)
+        return home, began
     if (folder / "ledger.db").exists() or (folder / "log.pub").exists():
         return Home(folder), False
     made = _make(folder, actor, origin, "")
@@ -305,7 +329,7 @@ def _make(folder: Path, actor: str, origin: str, store: str) -> bool:
 def _fill(folder: Path, actor: str, origin: str, store: str) -> None:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    (folder / "artifacts").mkdir(mode=0o700)
+    _complete(folder)
     passphrase = os.environ.get("AFFIDAVIT_KEY_PASSPHRASE")
     log, recorder = SigningKey.generate(), SigningKey.generate()
     signer = NoteSigner(origin, log.private)
@@ -324,6 +348,16 @@ def _fill(folder: Path, actor: str, origin: str, store: str) -> None:
         (folder / PENDING).write_bytes(first)
         return
     Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True, first=[first]).close()
+
+
+def _complete(folder: Path) -> None:
+    """Make what each machine has of its own: its artifacts, and the id of its spools."""
+    (folder / "artifacts").mkdir(mode=0o700, exist_ok=True)
+    with (
+        contextlib.suppress(FileExistsError),
+        (folder / "place").open("x", encoding="ascii") as file,
+    ):
+        file.write(f"{secrets.token_hex(8)}\n")
 
 
 _homes: dict[tuple[Path, str], Home] = {}

@@ -177,7 +177,7 @@ def _subjects(home: Home, name: str, model: Any) -> tuple[Resource, ...]:
     except FingerprintError:
         # Without a canonical state the model is known by its file alone.
         return (Resource(f"{name}.pickle", _pickled(model)),)
-    found = Reader(home).model_of_state(str(state))
+    found = Reader(home, settled=False).model_of_state(str(state))
     named = Resource(name, state.value, state.recipe)
     if found is None:
         return (named,)

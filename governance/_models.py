@@ -67,7 +67,7 @@ def resolve(home: Home, reference: str) -> ModelReference:
     from affidavit._read import Reader
 
     name, _, version = reference.partition("@")
-    return Reader(home).model(name, version or "latest")
+    return Reader(home, settled=False).model(name, version or "latest")
 
 
 def load(reference: str, *, purpose: str = "") -> Any:

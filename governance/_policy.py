@@ -104,20 +104,12 @@ def rule(
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    decision = engine_for(settings, _digest_key(home, settings, question)).decide(
+    decision = engine_for(settings, digest_key(home, settings, question)).decide(
         question.entrypoint, document
     )
-    fields = {
-        "id": identifier,
-        "time": now,
-        "entrypoint": question.entrypoint,
-        "resource": question.name,
-        "actor": document["actor"]["id"],
-        "allow": decision.allow,
-        "mode": settings.mode,
-        "run": run,
-        "decision": decision.to_dict(),
-    }
+    fields = decision_fields(
+        settings, question, decision, document, identifier=identifier, time=now, run=run
+    )
     try:
         body = record_bytes("decision", {**fields, "input": document})
     except FingerprintError:
@@ -130,15 +122,54 @@ def rule(
     return Ruling(identifier, decision)
 
 
+def decision_fields(
+    settings: Settings,
+    question: Question,
+    decision: Decision,
+    document: Mapping[str, Any],
+    *,
+    identifier: str,
+    time: str,
+    run: str = "",
+) -> dict[str, Any]:
+    """Return the members of a decision's record, less the input itself.
+
+    Args:
+        settings: Whether denials are enforced.
+        question: What was asked.
+        decision: What was decided.
+        document: The input.
+        identifier: The decision's id.
+        time: When it was made.
+        run: The run that asked.
+    """
+    return {
+        "id": identifier,
+        "time": time,
+        "entrypoint": question.entrypoint,
+        "resource": question.name,
+        "actor": document["actor"]["id"],
+        "allow": decision.allow,
+        "mode": settings.mode,
+        "run": run,
+        "decision": decision.to_dict(),
+    }
+
+
 _ANY_KEY = secrets.token_bytes(32)
 """Keys input digests where the home's key cannot be had: they then tell nobody anything."""
 
 
-def _digest_key(home: Home, settings: Settings, question: Question) -> bytes:
+def digest_key(home: Home, settings: Settings, question: Question) -> bytes:
+    """Return the key of the digests by which decisions name their input.
+
+    Raises:
+        LedgerError: The home's keys cannot be read, and ``on_error`` is not ``warn``.
+    """
     try:
         return home.vault.named_key("policy input")
     except LedgerError as error:
-        if settings.on_error == "block":
+        if settings.on_error != "warn":
             raise
         note_gap(home, settings, f"decision {question.entrypoint}: its key", error, entries=0)
         return _ANY_KEY

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select
 
-from affidavit.errors import NotFoundError
+from affidavit._spools import settle
+from affidavit.errors import LedgerError, NotFoundError
 from affidavit.lineage import Envelope, Statement, parse_entry
 
 if TYPE_CHECKING:
@@ -39,10 +41,13 @@ class EntryReader:
 
     Args:
         home: The home.
+        settled: Whether what waits in spools is taken into the log before each question. Hooks
+            that ask for statements only, which never wait there, go without.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, settled: bool = True) -> None:
         self._home = home
+        self._settled = settled
 
     def entry(self, index: int) -> Entry:
         """Return an entry.
@@ -68,9 +73,20 @@ class EntryReader:
         return found
 
     def _rows(self, query: Select[Any]) -> list[Row]:
+        self._settle()
         with self._home.ledger.store.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001  # SQLAlchemy's documented name
 
     def _scalar(self, query: Select[Any]) -> Any:
+        self._settle()
         with self._home.ledger.store.reading() as connection:
             return connection.execute(query).scalar()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            return
+        try:
+            settle(self._home)
+        except LedgerError as error:
+            # What is in the log can be read all the same.
+            warnings.warn(f"Not yet in the log: what waits in spools. {error}", stacklevel=4)

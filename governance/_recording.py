@@ -8,12 +8,13 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from affidavit._home import Home
 from affidavit._settings import Settings
+from affidavit._spools import spools_of
 from affidavit.errors import (
     AffidavitError,
     LedgerError,
@@ -54,6 +55,8 @@ def record(
         LedgerError: They could not be written, and ``on_error`` is ``block``.
     """
     waiting = _take(home)
+    if not waiting and not entries:
+        return
     try:
         home.record(*(_gap_statement(gap) for gap in waiting), *entries, payloads=payloads)
     except LedgerError as error:
@@ -63,6 +66,40 @@ def record(
         if settings.on_error == "block" and not happened:
             raise
         note_gap(home, settings, what, error, entries=len(entries))
+
+
+def spool(  # noqa: PLR0917  # on the path of every served call
+    home: Home,
+    settings: Settings,
+    what: str,
+    kind: int,
+    count: int,
+    content: Callable[[str, int], bytes],
+    *,
+    happened: bool = False,
+) -> None:
+    """Acknowledge records that get into the log a moment later.
+
+    Args:
+        home: Where the spools are.
+        settings: Say how durable they must be, and what a failure does to the caller.
+        what: What the records are about, for the gap's entry.
+        kind: What the frame is.
+        count: How many records it makes.
+        content: Gives its content for the writer's id and its first number.
+        happened: As for `record`.
+
+    Raises:
+        LedgerError: They could not be written, and ``on_error`` is not ``warn``.
+    """
+    if _gaps and home.folder in _gaps:
+        record(home, settings, what)
+    try:
+        spools_of(home).append(settings, kind, count, content)
+    except LedgerError as error:
+        if settings.on_error != "warn" and not happened:
+            raise
+        note_gap(home, settings, what, error, entries=count)
 
 
 def note_gap(
@@ -90,7 +127,7 @@ def keep_artifact(home: Home, settings: Settings, what: str, content: bytes) -> 
     try:
         return home.artifacts.put(content)
     except LedgerUnavailableError as error:
-        if settings.on_error == "block":
+        if settings.on_error != "warn":
             raise
         note_gap(home, settings, what, error, entries=0)
         return hashlib.sha256(content).hexdigest()

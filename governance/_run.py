@@ -248,7 +248,7 @@ def resource_of(home: Home, thing: Any, name: str = "", *, known: bool = True) -
     found = fingerprint(thing)
     digest = found.digest
     if known:
-        name = Reader(home).made_as(str(digest)) or name
+        name = Reader(home, settled=False).made_as(str(digest)) or name
     if not name and isinstance(thing, os.PathLike):
         name = Path(thing).name
     detail = {key: value for key, value in found.detail.items() if _small(value)}

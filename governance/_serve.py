@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +18,14 @@ from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
-from affidavit._payload_rows import input_rows, json_safe, output_rows
+from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_row, plain_value
 from affidavit._policy import Question, Ruling, enforce, unmet
-from affidavit._recording import note_gap, record
+from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
+from affidavit._recording import note_gap, record, spool
+from affidavit._serve_plan import ServePlan
 from affidavit._settings import Settings
 from affidavit.errors import LedgerError, ObligationError, SubjectKeyConflictError
-from affidavit.lineage import SealedPayload, new_id, record_bytes, timestamp
+from affidavit.lineage import MESSAGE, new_id, timestamp
 from affidavit.policies import Obligation, apply_obligations, apply_to_record
 
 __all__ = ["RESOLVED_SECONDS", "prediction_ids", "serve"]
@@ -34,6 +37,7 @@ RESOLVED_SECONDS = 2.0
 """How long a process goes on with a model before it asks the ledger again which one is meant."""
 _LONGEST_STREAM = 1000
 _ATTEMPTS = 5
+_MOST_ROWS = 1000
 
 
 def serve(
@@ -64,53 +68,111 @@ def serve(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        return guarded(function, lambda: _ServeGuard(reference, purpose, subject))
+        served = _Served(reference, purpose, subject)
+        return guarded(function, lambda: _ServeGuard(served))
 
     return decorate
+
+
+class _Served:
+    """One decorated function."""
+
+    def __init__(
+        self, reference: str, purpose: str, subject: str | Callable[[Mapping[str, Any]], str]
+    ) -> None:
+        self.reference = reference
+        self.purpose = purpose
+        self._subject = subject
+        self._plan: tuple[tuple[object, ...], ServePlan] | None = None
+
+    def plan(self, home: Home, settings: Settings, resolved: _Resolved, actor: str) -> ServePlan:
+        """Return the plan of a call, the last one's where nothing has changed."""
+        known = self._plan
+        if known is not None:
+            (was_home, was_settings, was_resolved, was_actor), plan = known
+            if (
+                was_home is home
+                and was_settings is settings
+                and was_resolved is resolved
+                and was_actor == actor
+            ):
+                return plan
+        model, evidence = resolved
+        question = Question(
+            "affidavit/serve",
+            "model.serve",
+            "model",
+            model.name,
+            model.digest,
+            self.purpose,
+            extra={"evidence": evidence},
+        )
+        fields = {
+            "model": model.name,
+            "version": model.version,
+            "model_digest": model.digest,
+            "actor": actor,
+            "purpose": self.purpose,
+        }
+        plan = ServePlan(home, settings, question, actor, fields)
+        self._plan = ((home, settings, resolved, actor), plan)
+        return plan
+
+    def subject_of(self, row: Mapping[str, Any]) -> str:
+        """Return whom a row is about; nothing where it is a subject of its own."""
+        if callable(self._subject):
+            return str(self._subject(row))
+        value = row.get(self._subject) if self._subject else None
+        return "" if value is None else str(value)
 
 
 class _ServeGuard:
     """One served call."""
 
-    def __init__(
-        self, reference: str, purpose: str, subject: str | Callable[[Mapping[str, Any]], str]
-    ) -> None:
-        self._reference = reference
-        self._purpose = purpose
-        self._subject = subject
+    def __init__(self, served: _Served) -> None:
+        self._served = served
         self._settings: Settings
         self._home: Home
+        self._actor: str
         self._model: ModelReference
         self._ruling: Ruling
+        self._plan: ServePlan
+        self._subject = ""
+        self._plain: bytes | None = None
         self._rows: list[dict[str, Any]] = []
         self._streamed: list[Any] = []
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         self._settings, self._home = present()
-        self._model, evidence = _resolve(self._home, self._reference)
-        question = Question(
-            "affidavit/serve",
-            "model.serve",
-            "model",
-            self._model.name,
-            self._model.digest,
-            self._purpose,
-            extra={"evidence": evidence},
-        )
-        self._ruling = enforce(self._home, self._settings, question)
+        resolved = _resolve(self._home, self._served.reference)
+        self._model = resolved[0]
+        self._actor = acting(self._settings)
+        self._plan = plan = self._served.plan(self._home, self._settings, resolved, self._actor)
+        if self._settings.durability == "log":
+            self._ruling = enforce(self._home, self._settings, plan.question)
+        else:
+            self._ruling = plan.enforce()
+        question = plan.question
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
         given = bound.arguments[names[0]] if names else {}
         if self._ruling.decision.obligations:
             given = self._govern(question, given)
             if names:
                 bound.arguments[names[0]] = given
+        if self._settings.durability != "log":
+            self._plain = plain_row(given)
+        if self._plain is not None and len(given) <= MOST_FIELDS:
+            self._subject = self._served.subject_of(given)
+            # Decoded only where more than the plain case comes of it.
+            return
+        self._plain = None
         self._rows = input_rows(given)
 
     def _govern(self, question: Question, given: Any) -> Any:
         try:
             return _met(given, self._ruling.decision.obligations, NamedKeys(self._home))
         except ObligationError as error:
-            raise unmet(question, self._ruling, error, acting(self._settings)) from error
+            raise unmet(question, self._ruling, error, self._actor) from error
 
     def active(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -121,11 +183,36 @@ class _ServeGuard:
         return value
 
     def done(self, result: Any) -> Any:
+        if self._plain is not None and not self._streamed:
+            plain = plain_value(result)
+            if plain is not None:
+                self._keep_plain(self._plain, plain)
+                return result
+        self._decode()
         output = self._streamed or result
         self._record("served", output_rows(output, len(self._rows)))
         return result
 
+    def _decode(self) -> None:
+        if self._plain is not None:
+            self._rows = input_rows(json.loads(self._plain))
+
+    def _keep_plain(self, features: bytes, output: bytes) -> None:
+        identifier = new_id()
+        content = self._plan.prediction.fill(
+            time=timestamp(),
+            decision=self._ruling.id,
+            identifier=identifier,
+            subject=self._subject,
+            features=features,
+            output=output,
+        )
+        what = f"1 prediction(s) of {self._model.name}"
+        spool(self._home, self._settings, what, MESSAGE, 1, lambda *_: content)
+        note_served([identifier])
+
     def failed(self, error: BaseException) -> None:
+        self._decode()
         if isinstance(error, GeneratorExit):
             self._record("closed", [self._streamed] * len(self._rows))
             return
@@ -137,71 +224,61 @@ class _ServeGuard:
             return
         identifiers = [new_id() for _ in self._rows]
         fields = {
+            **self._plan.fields,
             "time": timestamp(),
-            "model": self._model.name,
-            "version": self._model.version,
-            "model_digest": self._model.digest,
-            "actor": acting(self._settings),
-            "purpose": self._purpose,
             "decision": self._ruling.id,
             "outcome": outcome,
             **more,
         }
-        what = f"{len(identifiers)} prediction(s) of {self._model.name}"
+        subject_of = self._served.subject_of
+        rows = [
+            (identifier, subject_of(row), row, output)
+            for identifier, row, output in zip(identifiers, self._rows, outputs, strict=True)
+        ]
+        happened = outcome != "served"
+        for start in range(0, len(rows), _MOST_ROWS):
+            self._keep(Predictions(fields, rows[start : start + _MOST_ROWS]), happened=happened)
+        note_served(identifiers)
+
+    def _keep(self, said: Predictions, *, happened: bool) -> None:
+        what = f"{len(said.rows)} prediction(s) of {self._model.name}"
+        widest = max(len(features) for _, _, features, _ in said.rows)
+        if self._settings.durability == "log" or widest > MOST_FIELDS:
+            self._log(what, said, happened=happened)
+            return
+        content = said.to_bytes()
+        spool(
+            self._home,
+            self._settings,
+            what,
+            MESSAGE,
+            len(said.rows),
+            lambda *_: content,
+            happened=happened,
+        )
+
+    def _log(self, what: str, said: Predictions, *, happened: bool) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                sealed = self._seal_all(identifiers, outputs)
+                (made,) = make_predictions(self._home, [(said, {})])
             except LedgerError as error:
-                if self._settings.on_error == "block" and outcome == "served":
+                if self._settings.on_error == "block" and not happened:
                     raise
-                note_gap(self._home, self._settings, what, error, entries=len(identifiers))
+                note_gap(self._home, self._settings, what, error, entries=len(said.rows))
                 return
-            bodies = [
-                record_bytes("prediction", {**fields, "id": payload.id, "fields": digests})
-                for payload, digests in sealed
-            ]
             try:
                 record(
                     self._home,
                     self._settings,
                     what,
-                    *bodies,
-                    payloads=[payload for payload, _ in sealed],
-                    happened=outcome != "served",
+                    *made.bodies,
+                    payloads=made.payloads,
+                    happened=happened,
                 )
-                break
+                return
             except SubjectKeyConflictError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-        note_served(identifiers)
-
-    def _seal_all(
-        self, identifiers: list[str], outputs: list[Any]
-    ) -> list[tuple[SealedPayload, list[str]]]:
-        keys: dict[str, bytes] = {}
-        return [
-            self._seal(identifier, row, output, keys)
-            for identifier, row, output in zip(identifiers, self._rows, outputs, strict=True)
-        ]
-
-    def _seal(
-        self, identifier: str, row: dict[str, Any], output: Any, keys: dict[str, bytes]
-    ) -> tuple[SealedPayload, list[str]]:
-        vault = self._home.vault
-        subject = vault.pseudonym(self._subject_of(row) or identifier)
-        wrapped = keys.get(subject)
-        if wrapped is None and self._subject:
-            wrapped = self._home.ledger.subject_keys([subject]).get(subject)
-        fields = {f"features.{name}": value for name, value in row.items()}
-        payload, digests = vault.seal(identifier, subject, {**fields, "output": output}, wrapped)
-        keys[subject] = payload.wrapped_key
-        return payload, digests
-
-    def _subject_of(self, row: Mapping[str, Any]) -> str:
-        if callable(self._subject):
-            return str(self._subject(row))
-        value = row.get(self._subject) if self._subject else None
-        return "" if value is None else str(value)
 
 
 def _met(given: Any, obligations: Sequence[Obligation], keys: Mapping[str, bytes]) -> Any:

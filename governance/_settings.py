@@ -5,7 +5,9 @@
 home = ".affidavit"            # AFFIDAVIT_HOME
 store = "postgresql://…"       # AFFIDAVIT_STORE; by default the file ledger.db in the home
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
-on_error = "block"             # what a failing ledger does to a call: block, or warn
+on_error = "block"             # what a failing ledger does to a call: block, spool, or warn
+durability = "process"         # of a served record: process (survives a kill), disk (flushed
+                               # before the answer), or log (in the log before the answer)
 
 [policy]
 engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
@@ -43,7 +45,7 @@ from typing import Any, Literal
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "store", "environment", "on_error"},
+    "affidavit": {"home", "store", "environment", "on_error", "durability"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "people": None,
     "datasets": None,
@@ -65,6 +67,7 @@ class Settings:
         people: Declared people with their roles; None where there is no such table.
         environment: ``development`` or ``production``, told to the policies.
         on_error: What happens to a call whose record cannot be written.
+        durability: When a served record is safe enough for the caller to go on.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
         packs: A folder of compiled packs in place of the shipped ones.
@@ -81,7 +84,8 @@ class Settings:
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
-    on_error: Literal["block", "warn"] = "block"
+    on_error: Literal["block", "spool", "warn"] = "block"
+    durability: Literal["process", "disk", "log"] = "process"
     engine: Literal["embedded", "opa"] = "embedded"
     opa_url: str = ""
     opa_bundle: str = ""
@@ -108,7 +112,7 @@ def load_settings() -> Settings:
         ConfigurationError: The file is malformed, or a value is not one of those permitted.
     """
     # On the path of every served call: a stat or two, and no path is taken apart.
-    key = (os.getcwd(), *map(os.environ.get, _VARIABLES))  # noqa: PTH109  # ten times faster
+    key = (os.getcwd(), *map(_variables.get, _NAMES))  # noqa: PTH109  # ten times faster
     named = os.environ.get("AFFIDAVIT_CONFIG")
     stamp = _stamp(named or "affidavit.toml")
     known = _latest[0]
@@ -140,8 +144,13 @@ _VARIABLES = (
     "AFFIDAVIT_STORE",
 )
 _SCHEMES = ("postgresql://", "postgres://")
+# What lies behind os.environ in CPython: five look-ups there cost more than all else here.
+_variables: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+_NAMES: tuple[Any, ...] = (
+    _VARIABLES if _variables is os.environ else tuple(map(os.fsencode, _VARIABLES))
+)
 _Stamp = tuple[int, int, int]
-_Known = tuple[tuple[str | None, ...], _Stamp | None, str | None, _Stamp | None, Settings]
+_Known = tuple[tuple[Any, ...], _Stamp | None, str | None, _Stamp | None, Settings]
 _latest: list[_Known | None] = [None]
 
 
@@ -174,7 +183,10 @@ def _settings(
             "development",
             "production",
         ),
-        on_error=_one_of("on_error", main.get("on_error", "block"), "block", "warn"),
+        on_error=_one_of("on_error", main.get("on_error", "block"), "block", "spool", "warn"),
+        durability=_one_of(
+            "durability", main.get("durability", "process"), "process", "disk", "log"
+        ),
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),

@@ -59,6 +59,7 @@ def verify_home(
         exported=exported,
         progress=progress,
         on_statement=note_kept,
+        spools=(None, home.folder / "spool"),
     )
     changed = tuple(
         Fault(

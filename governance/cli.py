@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from affidavit import __version__
+from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
@@ -29,6 +30,9 @@ from affidavit.errors import (
     VerificationError,
 )
 
+if TYPE_CHECKING:
+    from affidavit.lineage import VerificationReport
+
 app = typer.Typer(
     name="affidavit",
     no_args_is_help=True,
@@ -42,6 +46,7 @@ app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
 register_erase(app)
+register_drain(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -136,6 +141,9 @@ def verify(
     ] = None,
     witness_key: WitnessKeys = None,
     quorum: Quorum = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Exit with 1 where the log itself names gaps.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recompute and check everything: entries, tree, checkpoints, signatures, index, artifacts.
@@ -174,6 +182,7 @@ def verify(
                 "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
             }
         )
+        _show_completeness(report)
         if report.errors:
             rows = [(f.where, f.code, f.message) for f in report.errors]
             print_table("What is wrong", ("where", "code", "what"), rows)
@@ -187,7 +196,23 @@ def verify(
                 "history. Keep checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify "
                 "against them."
             )
-    raise typer.Exit(0 if report.ok else 1)
+    raise typer.Exit(1 if not report.ok or (complete and report.gaps) else 0)
+
+
+def _show_completeness(report: VerificationReport) -> None:
+    if report.gaps:
+        print_table(
+            "What is not in the log, as it says itself",
+            ("what", "why", "said by"),
+            [(gap.where, gap.message, f"entry {gap.index}") for gap in report.gaps],
+        )
+    ended = [item for item in report.unclosed if item.outcome != "open"]
+    if ended:
+        print_table(
+            "Processes that ended without saying which record was their last",
+            ("writer", "next number", "outcome", "said by"),
+            [(w.writer[:8], str(w.numbers), w.outcome, f"entry {w.index}") for w in ended],
+        )
 
 
 @app.command()
@@ -200,8 +225,10 @@ def checkpoint(
 ) -> None:
     """Export the newest signed checkpoint, to be kept where the operator cannot change it."""
     from affidavit._context import present
+    from affidavit._spools import settle
 
     _, home = present()
+    settle(home)
     note = home.ledger.checkpoint()
     if output is not None:
         write_file(output, note)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         cosignatures,
     )
     from affidavit.lineage._digest import Digest, Fingerprint
+    from affidavit.lineage._drain import Drained, Drainer, Made, drain_lock, open_writer
     from affidavit.lineage._envelope import (
         STATEMENT_TYPE,
         Envelope,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._erasure import Erasure, erase_subject, held, scrub
     from affidavit.lineage._estimators import estimator_fingerprint
     from affidavit.lineage._files import directory_manifest, file_digest
-    from affidavit.lineage._findings import Fault, VerificationReport
+    from affidavit.lineage._findings import Fault, Gap, UnclosedWriter, VerificationReport
     from affidavit.lineage._fingerprint import fingerprint
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
@@ -79,10 +80,21 @@ if TYPE_CHECKING:
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._schemas import schema_for
+    from affidavit.lineage._spool import Durability, Spool
+    from affidavit.lineage._spool_format import (
+        MESSAGE,
+        RECORDS,
+        SPOOL_PAGE,
+        list_segments,
+        pack_records,
+        segment_sizes,
+    )
+    from affidavit.lineage._spool_reading import Lost, Message, Place, wipe
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._store import Store, open_store, store_location
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._template import Hole, RecordTemplate
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
     from affidavit.lineage._verify import Progress, verify_ledger
@@ -101,6 +113,9 @@ _SOURCES = {
     "Cosigner": "affidavit.lineage._cosignature",
     "DATASET": "affidavit.lineage._predicates",
     "Digest": "affidavit.lineage._digest",
+    "Drained": "affidavit.lineage._drain",
+    "Drainer": "affidavit.lineage._drain",
+    "Durability": "affidavit.lineage._spool",
     "ERASURE": "affidavit.lineage._predicates",
     "EVALUATION_FIELD": "affidavit.lineage._predicates",
     "EXPLANATION": "affidavit.lineage._predicates",
@@ -109,24 +124,34 @@ _SOURCES = {
     "Fault": "affidavit.lineage._findings",
     "Fingerprint": "affidavit.lineage._digest",
     "GAP": "affidavit.lineage._predicates",
+    "Gap": "affidavit.lineage._findings",
     "HOLD": "affidavit.lineage._predicates",
+    "Hole": "affidavit.lineage._template",
     "KINDS": "affidavit.lineage._predicates",
     "Ledger": "affidavit.lineage._ledger",
+    "Lost": "affidavit.lineage._spool_reading",
     "MAX_ENTRY": "affidavit.lineage._records",
+    "MESSAGE": "affidavit.lineage._spool_format",
+    "Made": "affidavit.lineage._drain",
+    "Message": "affidavit.lineage._spool_reading",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
     "PROVENANCE": "affidavit.lineage._predicates",
     "PayloadVault": "affidavit.lineage._payloads",
+    "Place": "affidavit.lineage._spool_reading",
     "Progress": "affidavit.lineage._verify",
     "PublicKey": "affidavit.lineage._keys",
+    "RECORDS": "affidavit.lineage._spool_format",
     "REPORT": "affidavit.lineage._predicates",
     "RUN_FIELD": "affidavit.lineage._predicates",
+    "RecordTemplate": "affidavit.lineage._template",
     "Reindexed": "affidavit.lineage._reindex",
     "Resource": "affidavit.lineage._statement",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
     "SigningKey": "affidavit.lineage._keys",
+    "Spool": "affidavit.lineage._spool",
     "Statement": "affidavit.lineage._statement",
     "Store": "affidavit.lineage._store",
     "TEST_RESULT": "affidavit.lineage._predicates",
@@ -134,6 +159,7 @@ _SOURCES = {
     "TlogProof": "affidavit.lineage._tlog_proof",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
+    "UnclosedWriter": "affidavit.lineage._findings",
     "VERDICT": "affidavit.lineage._predicates",
     "VERDICT_FIELD": "affidavit.lineage._predicates",
     "VerificationReport": "affidavit.lineage._findings",
@@ -149,6 +175,7 @@ _SOURCES = {
     "derive_rows": "affidavit.lineage._index",
     "diff_tables": "affidavit.lineage._table_tree",
     "directory_manifest": "affidavit.lineage._files",
+    "drain_lock": "affidavit.lineage._drain",
     "dump_json": "affidavit.lineage._strict_json",
     "environment_facts": "affidavit.lineage._environment",
     "erase_subject": "affidavit.lineage._erasure",
@@ -158,9 +185,14 @@ _SOURCES = {
     "held": "affidavit.lineage._erasure",
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
+    "list_segments": "affidavit.lineage._spool_format",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
+    "segment_sizes": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
     "open_store": "affidavit.lineage._store",
+    "open_writer": "affidavit.lineage._drain",
+    "pack_records": "affidavit.lineage._spool_format",
     "parse_entry": "affidavit.lineage._records",
     "parse_json": "affidavit.lineage._strict_json",
     "pre_authentication_encoding": "affidavit.lineage._envelope",
@@ -187,6 +219,7 @@ _SOURCES = {
     "verify_consistency": "affidavit.lineage._merkle",
     "verify_inclusion": "affidavit.lineage._merkle",
     "verify_ledger": "affidavit.lineage._verify",
+    "wipe": "affidavit.lineage._spool_reading",
     "write_key": "affidavit.lineage._keys",
     "write_secret": "affidavit.lineage._keys",
 }
@@ -205,9 +238,12 @@ __all__ = [
     "HOLD",
     "KINDS",
     "MAX_ENTRY",
+    "MESSAGE",
     "PROVENANCE",
+    "RECORDS",
     "REPORT",
     "RUN_FIELD",
+    "SPOOL_PAGE",
     "STATEMENT_TYPE",
     "TEST_RESULT",
     "TRUST_ROOT",
@@ -222,26 +258,38 @@ __all__ = [
     "Cosignature",
     "Cosigner",
     "Digest",
+    "Drained",
+    "Drainer",
+    "Durability",
     "Envelope",
     "Erasure",
     "Fault",
     "Fingerprint",
+    "Gap",
+    "Hole",
     "Ledger",
+    "Lost",
+    "Made",
+    "Message",
     "Note",
     "NoteSigner",
     "NoteVerifier",
     "PayloadVault",
+    "Place",
     "Progress",
     "PublicKey",
+    "RecordTemplate",
     "Reindexed",
     "Resource",
     "SealedPayload",
     "SigningKey",
+    "Spool",
     "Statement",
     "Store",
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
+    "UnclosedWriter",
     "VerificationReport",
     "Witness",
     "WitnessVerifier",
@@ -255,6 +303,7 @@ __all__ = [
     "derive_rows",
     "diff_tables",
     "directory_manifest",
+    "drain_lock",
     "dump_json",
     "environment_facts",
     "erase_subject",
@@ -264,9 +313,12 @@ __all__ = [
     "held",
     "inclusion_proof",
     "leaf_hash",
+    "list_segments",
     "new_id",
     "open_checkpoint",
     "open_store",
+    "open_writer",
+    "pack_records",
     "parse_entry",
     "parse_json",
     "pre_authentication_encoding",
@@ -280,6 +332,7 @@ __all__ = [
     "role_for",
     "schema_for",
     "scrub",
+    "segment_sizes",
     "sign_envelope",
     "sign_note",
     "statement_facts",
@@ -293,6 +346,7 @@ __all__ = [
     "verify_consistency",
     "verify_inclusion",
     "verify_ledger",
+    "wipe",
     "write_key",
     "write_secret",
 ]

@@ -70,7 +70,8 @@ class Drainer:
         ledger: The log, with its key.
         folder: Where the spools lie.
         secret: What their keys are wrapped by.
-        place: The folder's id: of writers elsewhere nothing is known here.
+        place: The folder's id.
+        shared: Whether writers elsewhere use the same log; nothing is known of them here.
         make: Makes records of messages.
         sign_gap: Signs what is said of missing numbers.
         batch: How many records go into one transaction.
@@ -83,6 +84,7 @@ class Drainer:
     place: str
     make: Make
     sign_gap: SignGap
+    shared: bool = False
     batch: int = 2000
     rounds: int = 0
 
@@ -99,9 +101,9 @@ class Drainer:
         return done
 
     def _round(self, done: Drained) -> bool:
-        """Take one transaction's worth; False where nothing is left."""
+        """Take one transaction's worth; False where that was everything that waited."""
         # In this order: a writer that begins between the two has a place by the time it is seen.
-        places = {place.writer: place for place in self._open_places()}
+        places = {place.writer: place for place in self.open_places()}
         segments = list_segments(self.folder)
         readers: list[SpoolReader] = []
         budget = self.batch
@@ -116,15 +118,19 @@ class Drainer:
             if reader.items or reader.finished:
                 readers.append(reader)
             if budget <= 0:
+                # Not all were read: what is left of this one or the others comes next.
                 break
         if any(reader.items for reader in readers):
             self._commit(readers, done)
         for reader in readers:
             reader.clean_up()
-        return any(reader.items for reader in readers)
+        return budget <= 0
 
-    def _open_places(self) -> list[Place]:
-        query = select(WRITER).where(WRITER.c.place == self.place, WRITER.c.closed == 0)
+    def open_places(self) -> list[Place]:
+        """Return how far the spool of each writer that has not ended is in the log."""
+        query = select(WRITER).where(WRITER.c.closed == 0)
+        if self.shared:
+            query = query.where(WRITER.c.place == self.place)
         with self.ledger.store.reading() as connection:
             return [_place(row) for row in connection.execute(query)]
 

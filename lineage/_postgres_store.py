@@ -114,8 +114,8 @@ class PostgresStore(Store):
         if (comment or "").startswith(_COMMENT):
             raise LedgerError(
                 f"There is a ledger at {self.location} already.",
-                hint="To write to it from this machine too, copy its home here, with log.pub and "
-                "keys/. It is never overwritten.",
+                hint="To write to it from this machine too, copy log.pub and keys/ of its home "
+                "here, and nothing else, and run `affidavit init` again. It is never overwritten.",
             )
         if connection.exec_driver_sql(_PRESENT).scalar():
             raise LedgerError(

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -25,18 +26,58 @@ Parsed = tuple[Envelope, Statement] | dict[str, Any]
 """What an entry says: an envelope and the statement in it, or a record."""
 
 
+class _Random:
+    """The system's random bytes, asked for by the page: a system call an id costs more than it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        with self._lock:
+            at = self._at
+            if at + count > len(self._bytes):
+                self._bytes, at = os.urandom(4096), 0
+            self._at = at + count
+            return self._bytes[at : at + count]
+
+
+_RANDOM = _Random()
+# Two processes must not go on with the same bytes.
+os.register_at_fork(after_in_child=_RANDOM.forget)
+
+
 def new_id() -> str:
     """Return a new time-ordered id: a UUID version 7 (RFC 9562 §5.7) as 32 hex digits."""
     milliseconds = time.time_ns() // 1_000_000
-    value = int.from_bytes(os.urandom(10), "big")
+    value = int.from_bytes(_RANDOM.take(10), "big")
     high, low = value >> 68, value & ((1 << 62) - 1)
     return f"{milliseconds:012x}7{high:03x}{0x8000000000000000 | low:016x}"
 
 
 def timestamp(moment: datetime | None = None) -> str:
     """Return a moment, by default this one, as RFC 3339 in UTC with milliseconds and ``Z``."""
-    at = (moment or datetime.now(UTC)).astimezone(UTC)
+    if moment is None:
+        return _now()
+    at = moment.astimezone(UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+_second = (0, "")
+
+
+def _now() -> str:
+    # A service asks many times within one second, and most of the text stays the same.
+    global _second  # noqa: PLW0603  # one tuple, replaced whole
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    known, text = _second
+    if known != seconds:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _second = (seconds, text)
+    return f"{text}.{milliseconds:03d}Z"
 
 
 def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:

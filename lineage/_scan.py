@@ -70,13 +70,11 @@ def index_rows(connection: Connection, table: Table) -> Iterator[tuple[Any, ...]
 def open_writers(connection: Connection) -> dict[str, tuple[str, int]]:
     """Return place and next number of each writer that has not ended."""
     store = store_of(connection)
-    columns = f"id, place, {store.as_integer('following')}"
+    following = store.as_integer("following")
+    query = f"SELECT id, place, {following} FROM writer WHERE closed <> 1"  # noqa: S608  # constants
     return {
         str(writer): (str(place), -1 if number is None else number)
-        for writer, place, number in store.stream(
-            connection,
-            f"SELECT {columns} FROM writer WHERE closed <> 1",  # noqa: S608  # constants
-        )
+        for writer, place, number in store.stream(connection, query)
     }
 
 

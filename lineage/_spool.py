@@ -26,7 +26,7 @@ from affidavit.lineage._spool_format import (
     ACKNOWLEDGED_AT,
     CLOSED,
     MAX_FRAME,
-    PAGE,
+    SPOOL_PAGE,
     TURNED,
     Header,
     list_segments,
@@ -100,7 +100,7 @@ class Spool:
             LedgerError: It is too large.
         """
         with self._lock:
-            if self._offset > self._segment_bytes or not self._stands():
+            if self._offset - SPOOL_PAGE > self._segment_bytes or not self._stands():
                 self._make_room()
             number = self._next
             body = content(self.writer, number)
@@ -194,7 +194,7 @@ class Spool:
             # the file has its name only when it has its lock.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write_whole(file, header.to_bytes())
-            page = mmap.mmap(file, PAGE)
+            page = mmap.mmap(file, SPOOL_PAGE)
             fresh.rename(path)
             if self.durability == "disk":
                 os.fsync(file)
@@ -207,7 +207,7 @@ class Spool:
             raise _unavailable(self.folder, error) from error
         self._file, self._page, self._cipher = file, page, AESGCM(key)
         self._segment, self._next, self._turn = segment, number, 0
-        self._offset, self._synced = PAGE, PAGE
+        self._offset, self._synced = SPOOL_PAGE, SPOOL_PAGE
 
     def _write(self, number: int, count: int, kind: int, body: bytes) -> None:
         turn = self._turn

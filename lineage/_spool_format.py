@@ -17,6 +17,7 @@ was written whole; it tells a tail that was cut off from a process that was kill
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from affidavit.errors import SpoolDamagedError
 
-PAGE = 4096
+SPOOL_PAGE = 4096
 """Where the frames begin."""
 MAX_FRAME = 16 << 20
 """The longest content of a frame, in bytes."""
@@ -76,7 +77,7 @@ class Header:
             self.acknowledged,
             self.wrapped_key,
         )
-        return packed.ljust(PAGE, b"\0")
+        return packed.ljust(SPOOL_PAGE, b"\0")
 
     @classmethod
     def parse(cls, page: bytes) -> Header:
@@ -205,6 +206,17 @@ def list_segments(folder: Path) -> dict[str, list[int]]:
         matched = _NAME.fullmatch(name)
         if matched:
             found.setdefault(matched[1], []).append(int(matched[2]))
+    return found
+
+
+def segment_sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each segment in a folder, by name; whatever is gone meanwhile is not."""
+    found: dict[str, int] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                with contextlib.suppress(FileNotFoundError):
+                    found[entry.name] = entry.stat().st_size
     return found
 
 

@@ -22,8 +22,8 @@ from affidavit.lineage._spool_format import (
     FRAME,
     MAX_FRAME,
     MESSAGE,
-    PAGE,
     RECORDS,
+    SPOOL_PAGE,
     TAG,
     TURNED,
     Frame,
@@ -200,12 +200,12 @@ class SpoolReader:
 
     def _read_open(self, file: int, later: list[int], *, alive: bool) -> bool:
         try:
-            header = Header.parse(os.pread(file, PAGE, 0))
+            header = Header.parse(os.pread(file, SPOOL_PAGE, 0))
             cipher = header.cipher(self._secret)
             header.check(self.writer, self.now.segment)
         except SpoolDamagedError as error:
             return self._unreadable(error, later, alive=alive)
-        for found in self._found(file, max(self.now.at, PAGE), cipher):
+        for found in self._found(file, max(self.now.at, SPOOL_PAGE), cipher):
             if isinstance(found, Tail):
                 return self._at_end(found, header, later, alive=alive)
             if self._take(found) or self._left <= 0:
@@ -252,7 +252,7 @@ class SpoolReader:
             self._close("closed")
             return True
         elif frame.kind == TURNED:
-            self.now = replace(self.now, segment=now.segment + 1, at=PAGE)
+            self.now = replace(self.now, segment=now.segment + 1, at=SPOOL_PAGE)
             return True
         self._left -= frame.count
         return False
@@ -291,10 +291,10 @@ class SpoolReader:
         """Go to a later segment, whose header says which number it begins with."""
         path = segment_path(self._folder, self.writer, segment)
         with contextlib.suppress(OSError, SpoolDamagedError):
-            first = Header.parse(path.read_bytes()[:PAGE]).first
+            first = Header.parse(path.read_bytes()[:SPOOL_PAGE]).first
             if self.now.following < first < self.now.following + (1 << 40):
                 self._lose(first - 1, "its segment is gone or damaged")
-        self.now = replace(self.now, segment=segment, at=PAGE)
+        self.now = replace(self.now, segment=segment, at=SPOOL_PAGE)
         return True
 
     def _lose(self, last: int | None, reason: str) -> None:
@@ -312,7 +312,7 @@ def destroy_key(path: Path) -> None:
     """Overwrite a segment's header, without which its frames cannot be opened."""
     file = os.open(path, os.O_WRONLY)
     try:
-        os.pwrite(file, b"\0" * PAGE, 0)
+        os.pwrite(file, b"\0" * SPOOL_PAGE, 0)
     finally:
         os.close(file)
 
@@ -332,7 +332,7 @@ def wipe(folder: Path, places: list[Place]) -> int:
         with contextlib.suppress(FileNotFoundError):
             file = os.open(path, os.O_WRONLY)
             try:
-                for at in range(PAGE, place.at, _CHUNK):
+                for at in range(SPOOL_PAGE, place.at, _CHUNK):
                     os.pwrite(file, b"\0" * min(_CHUNK, place.at - at), at)
                 os.fdatasync(file)
             finally:

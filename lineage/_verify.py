@@ -39,7 +39,7 @@ def verify_ledger(
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
-    spools: tuple[str, Path] | None = None,
+    spools: tuple[str | None, Path] | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
@@ -49,8 +49,8 @@ def verify_ledger(
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
-        spools: The id of a place where spools lie, and the folder: each writer of that place that
-            has not ended must have its spool there.
+        spools: The id of a place where spools lie, None where it is the only one, and its folder:
+            each writer of that place that has not ended must have its spool there.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -214,12 +214,14 @@ def _report(walk: _Walk, faults: Faults) -> VerificationReport:
 
 
 def _check_spools(
-    store: Store, open_writers: Mapping[str, str], spools: tuple[str, Path], faults: Faults
+    store: Store, open_writers: Mapping[str, str], spools: tuple[str | None, Path], faults: Faults
 ) -> None:
     place, folder = spools
     there = list_segments(folder)
     gone = [
-        writer for writer, where in open_writers.items() if where == place and writer not in there
+        writer
+        for writer, where in open_writers.items()
+        if place in {None, where} and writer not in there
     ]
     if not gone:
         return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from affidavit.policies._decision import Decision
     from affidavit.policies._engine import CacheProfile
 
-__all__ = ["CachedEngine"]
+__all__ = ["CachedEngine", "StandingRequest"]
 
 _VOLATILE = ("time", "request_id")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,256}")
@@ -114,10 +114,26 @@ class CachedEngine:
             return value
         return None
 
-    def _key(self, entrypoint: str, digest: str, document: Mapping[str, Any]) -> bytes | None:
-        """The key of a request, or None where it must go to the engine."""
-        if document.__class__ is not dict or not digest:
-            return None
+    def standing(self, entrypoint: str, input: Mapping[str, Any]) -> StandingRequest:  # noqa: A002  # the contract's word
+        """A request that is put again and again, with another time and request id each time.
+
+        Args:
+            entrypoint: The rule to ask.
+            input: The request, which must not change afterwards.
+        """
+        return StandingRequest(self, entrypoint, input)
+
+    def _standing_key(self, entrypoint: str, document: Mapping[str, Any]) -> tuple[str, int, bytes]:
+        """The bundle's digest, how many instants are past, and the key; no key if time matters."""
+        digest = self._inner.bundle_digest
+        profile = self._profile(entrypoint, digest)
+        key = self._key(entrypoint, digest, document)
+        at = self._seconds(document["time"])
+        if key is None or at is None or not profile.volatile & self._volatile >= set(_VOLATILE):
+            return "", 0, b""
+        return digest, bisect_right(profile.instants, at), key
+
+    def _profile(self, entrypoint: str, digest: str) -> CacheProfile:
         profile = self._profiles.get((entrypoint, digest))
         if profile is None:
             profile = self._inner.cache_profile(entrypoint)
@@ -125,6 +141,13 @@ class CachedEngine:
                 (entrypoint, digest): profile,
                 **dict(list(self._profiles.items())[:63]),
             }
+        return profile
+
+    def _key(self, entrypoint: str, digest: str, document: Mapping[str, Any]) -> bytes | None:
+        """The key of a request, or None where it must go to the engine."""
+        if document.__class__ is not dict or not digest:
+            return None
+        profile = self._profile(entrypoint, digest)
         left_out = profile.volatile & self._volatile
         past = -1
         if "time" in left_out:
@@ -143,6 +166,15 @@ class CachedEngine:
             # Something that JSON may not know either: the engine says what.
             return None
 
+    def _recall(self, key: bytes) -> Decision | None:
+        found = self._kept.get(key)
+        if found is None or self._clock() >= found[0]:
+            return None
+        # Another thread may have let it go meanwhile; the answer stands.
+        with contextlib.suppress(KeyError):
+            self._kept.move_to_end(key)
+        return found[1]
+
     def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
         """Decide one request, from memory where an equal one was decided by rules before.
 
@@ -157,13 +189,10 @@ class CachedEngine:
         key = self._key(entrypoint, digest, input)
         if key is None:
             return self._inner.decide(entrypoint, input)
+        found = self._recall(key)
+        if found is not None:
+            return found
         now = self._clock()
-        found = self._kept.get(key)
-        if found is not None and now < found[0]:
-            # Another thread may have let it go meanwhile; the answer stands.
-            with contextlib.suppress(KeyError):
-                self._kept.move_to_end(key)
-            return found[1]
         decision = self._inner.decide(entrypoint, input)
         # A server may have changed its bundle since the key was made.
         if decision.trustworthy and decision.bundle_digest == digest:
@@ -172,4 +201,41 @@ class CachedEngine:
                 self._kept.move_to_end(key)
                 while len(self._kept) > self._size:
                     self._kept.popitem(last=False)
+        return decision
+
+
+class StandingRequest:
+    """A request whose key in a cache is made once for all its times.
+
+    Args:
+        engine: The cache in front of an engine.
+        entrypoint: The rule to ask.
+        document: The request.
+    """
+
+    def __init__(self, engine: CachedEngine, entrypoint: str, document: Mapping[str, Any]) -> None:
+        self._engine = engine
+        self._entrypoint = entrypoint
+        self._document = dict(document)
+        self._known: tuple[str, int, bytes] = ("", 0, b"")
+
+    def decide(self, time: str, request_id: str) -> Decision:
+        """Decide the request at some time, as `CachedEngine.decide` does.
+
+        Args:
+            time: The request's ``time``.
+            request_id: Its ``request_id``.
+        """
+        engine, entrypoint = self._engine, self._entrypoint
+        digest, past, key = self._known
+        if key and digest == engine.bundle_digest and _REQUEST_ID.fullmatch(request_id):
+            at = engine._seconds(time)  # noqa: SLF001  # the two share one cache
+            instants = engine._profile(entrypoint, digest).instants  # noqa: SLF001  # as above
+            if at is not None and bisect_right(instants, at) == past:
+                found = engine._recall(key)  # noqa: SLF001  # as above
+                if found is not None:
+                    return found
+        document = {**self._document, "time": time, "request_id": request_id}
+        decision = engine.decide(entrypoint, document)
+        self._known = engine._standing_key(entrypoint, document)  # noqa: SLF001  # as above
         return decision

@@ -18,6 +18,13 @@ def _no_home_of_the_developer(monkeypatch, tmp_path):
     """No test reads or writes the Affidavit home of whoever runs it."""
     monkeypatch.setenv("AFFIDAVIT_HOME", str(tmp_path / "affidavit-home"))
     monkeypatch.delenv("AFFIDAVIT_CONFIG", raising=False)
+    monkeypatch.delenv("AFFIDAVIT_STORE", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_drainer_process_of_a_test(monkeypatch):
+    """What a test spools is drained by the test's own readers, unless it says otherwise."""
+    monkeypatch.setattr("affidavit._spools.DELAY_SECONDS", 3600.0)
 
 
 @pytest.fixture

@@ -102,10 +102,10 @@ def test_nothing_personal_stands_in_the_log(home, risk, reader):
 
     predict({"person": "jane.doe@example.org", "income": 12345.678})
     predict({"person": "jane.doe@example.org", "income": 1})
+    first, second = (home.ledger.payload(row["id"]) for row in reader.predictions())
     for _, body in home.ledger.entries():
         assert b"jane.doe" not in body
         assert b"12345.678" not in body
-    first, second = (home.ledger.payload(row["id"]) for row in reader.predictions())
     assert first.subject == second.subject
     assert b"jane.doe" not in home.database.read_bytes()
 
@@ -224,10 +224,10 @@ class Obliging:
     ],
 )
 def test_obligations_on_served_features_are_met_in_every_form(home, risk, monkeypatch, given):
-    from affidavit import _policy
+    from affidavit import _serve_plan
 
     engine = Obliging(Obligation("mask", ("name",)))
-    monkeypatch.setattr(_policy, "engine_for", lambda *_: engine)
+    monkeypatch.setattr(_serve_plan, "engine_for", lambda *_: engine)
     seen = []
 
     @aff.serve("risk")
@@ -241,10 +241,10 @@ def test_obligations_on_served_features_are_met_in_every_form(home, risk, monkey
 
 
 def test_an_obligation_that_cannot_be_met_on_the_features_denies(home, risk, monkeypatch):
-    from affidavit import _policy
+    from affidavit import _serve_plan
 
     engine = Obliging(Obligation("mask", ("income",)))
-    monkeypatch.setattr(_policy, "engine_for", lambda *_: engine)
+    monkeypatch.setattr(_serve_plan, "engine_for", lambda *_: engine)
 
     @aff.serve("risk")
     def predict(features):

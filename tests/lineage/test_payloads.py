@@ -100,8 +100,8 @@ def test_the_sealed_bytes_and_the_digests_give_no_value_away():
 
 def test_salts_have_128_bits_and_are_never_reused():
     salts = set()
-    for _ in range(200):
-        padded = disclose("name", "value") + "=="
+    for disclosure in disclose({f"name-{n}": "value" for n in range(200)}):
+        padded = disclosure + "=="
         salt = base64.urlsafe_b64decode(padded).split(b'"')[1]
         assert len(base64.urlsafe_b64decode(salt + b"==")) == 16
         salts.add(salt)
@@ -109,7 +109,7 @@ def test_salts_have_128_bits_and_are_never_reused():
 
 
 def test_a_changed_unknown_or_repeated_disclosure_is_refused():
-    one, other = disclose("income", 52000), disclose("income", 99000)
+    (one,), (other,) = disclose({"income": 52000}), disclose({"income": 99000})
     assert check_disclosures([one], [disclosure_digest(one)]) == {"income": 52000}
     with pytest.raises(VerificationError, match="not the one logged"):
         check_disclosures([other], [disclosure_digest(one)])

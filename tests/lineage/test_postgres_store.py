@@ -157,7 +157,7 @@ def test_somebody_elses_table_of_the_same_name_is_no_ledger(log, postgres):
 def test_a_ledger_is_never_made_over_another(log):
     with pytest.raises(LedgerError, match="There is a ledger at") as found:
         Ledger(log.path, log.signer.verifier, signer=log.signer, create=True)
-    assert "copy its home" in str(found.value)
+    assert "copy log.pub and keys/" in str(found.value)
     assert log.verify().ok
 
 

@@ -28,8 +28,8 @@ from affidavit.lineage._spool import Spool
 from affidavit.lineage._spool_format import (
     FRAME,
     MESSAGE,
-    PAGE,
     RECORDS,
+    SPOOL_PAGE,
     Header,
     list_segments,
     pack_records,
@@ -295,7 +295,7 @@ def test_a_frame_that_is_put_in_twice_counts_once(spooled):
     write(spool)
     die(spool)
     data = path.read_bytes()
-    path.write_bytes(data[:end] + data[PAGE:end] + data[end:])
+    path.write_bytes(data[:end] + data[SPOOL_PAGE:end] + data[end:])
     spooled.drain()
     assert [number for _, number in spooled.numbers()] == [0, 1]
     assert spooled.verify().ok
@@ -310,7 +310,7 @@ def test_a_frame_of_another_home_is_not_taken(spooled):
     stranger.folder.mkdir()
     write(stranger)
     theirs = segment_path(stranger.folder, stranger.writer, 0).read_bytes()
-    path.write_bytes(path.read_bytes() + theirs[PAGE:])
+    path.write_bytes(path.read_bytes() + theirs[SPOOL_PAGE:])
     done = spooled.drain()
     assert [number for _, number in spooled.numbers()] == [0]
     assert done.lost == []
@@ -405,7 +405,9 @@ def test_what_a_drainer_that_was_killed_has_not_deleted_is_deleted_next_time(spo
     spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(SpoolReader, "clean_up", lambda _: None)
-        assert spooled.drainer()._round(Drained())
+        done = Drained()
+        spooled.drainer()._round(done)
+        assert done.records
     spooled.drain()
     assert [number for _, number in spooled.numbers()] == list(range(20))
     assert list_segments(spooled.folder) == {}
@@ -447,7 +449,7 @@ def test_wiping_leaves_nothing_of_what_is_in_the_log(spooled):
     path = segment_path(spooled.folder, spool.writer, 0)
     at = path.stat().st_size
     wipe(spooled.folder, [Place(spool.writer, 0, at, 3)])
-    assert path.read_bytes()[PAGE:] == b"\0" * (at - PAGE)
+    assert path.read_bytes()[SPOOL_PAGE:] == b"\0" * (at - SPOOL_PAGE)
     write(spool, 2)
     spool.close()
     spooled.drain()

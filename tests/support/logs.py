@@ -155,6 +155,7 @@ def record(kind: str, number: int) -> bytes:
         "prediction": {"model": "credit-risk@production", "model_digest": "sha256:" + digest(1000)},
         "decision": {"entrypoint": "serve", "resource": "credit-risk", "allow": True},
         "access": {"action": "read", "object": "report"},
+        "writer": {"writer": "ab" * 16, "event": "opened", "place": "here", "outcome": "closed"},
     }[kind]
     return record_bytes(
         kind,

@@ -1,0 +1,141 @@
+"""Makes the records of served predictions, at once or later from what a spool has of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit._home import Home
+from affidavit._payload_rows import json_safe
+from affidavit.errors import SpoolDamagedError
+from affidavit.lineage import Made, Message, SealedPayload, record_bytes
+
+MOST_FIELDS = 1000
+"""Rows of more fields are not spooled: whether their record fits an entry shows at once then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The predictions of one served call.
+
+    Args:
+        fields: The members that their records share.
+        rows: For each its id, the data subject's name or nothing, the features and the output.
+    """
+
+    fields: Mapping[str, Any]
+    rows: Sequence[tuple[str, str, Mapping[str, Any], Any]]
+
+    def to_bytes(self) -> bytes:
+        """Return them as a spool carries them."""
+        return _ENCODER.encode([self.fields, self.rows]).encode()
+
+    @classmethod
+    def parse(cls, content: bytes) -> Predictions:
+        """Return the predictions in a message.
+
+        Raises:
+            SpoolDamagedError: It is not one; what was written is authenticated, so that this means
+                another version of the program.
+        """
+        try:
+            fields, rows = json.loads(content)
+            # Half a surrogate pair passes through JSON, but no UTF-8 can carry it.
+            return cls(
+                dict(fields),
+                [(str(i), str(s), dict(json_safe(f)), json_safe(o)) for i, s, f, o in rows],
+            )
+        except (ValueError, TypeError) as error:
+            raise SpoolDamagedError(
+                f"A spooled message cannot be read: {error}.",
+                hint="Drain it with the version of Affidavit that wrote it.",
+            ) from error
+
+
+class PredictionTemplate:
+    """Messages of one prediction each that differ in a few members only.
+
+    Args:
+        fields: The members that stay the same.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._prefix = b"[" + _ENCODER.encode(fields).encode()[:-1] + b',"time":"'
+
+    def fill(
+        self,
+        *,
+        time: str,
+        decision: str,
+        identifier: str,
+        subject: str,
+        features: bytes,
+        output: bytes,
+    ) -> bytes:
+        """Return the message of one served prediction.
+
+        Args:
+            time: When it was served.
+            decision: The id of the policy's decision.
+            identifier: Its own id.
+            subject: The data subject's name, or nothing.
+            features: The features as JSON.
+            output: The output as JSON.
+        """
+        ids = f'{time}","decision":"{decision}","outcome":"served"}},[["{identifier}",'
+        name = _ENCODER.encode(subject) if subject else '""'
+        rest = (ids.encode(), name.encode(), b",", features, b",", output, b"]]]")
+        return self._prefix + b"".join(rest)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def make_predictions(
+    home: Home, batch: Sequence[tuple[Predictions, Mapping[str, Any]]]
+) -> list[Made]:
+    """Seal the personal data of predictions and make their records.
+
+    Args:
+        home: Whose keys seal it.
+        batch: Predictions, each with further members of its first record; a ``number`` among them
+            counts up from record to record.
+
+    Returns:
+        The records and payloads of each.
+    """
+    vault = home.vault
+    named = {subject for said, _ in batch for _, subject, _, _ in said.rows if subject}
+    pseudonyms = {subject: vault.pseudonym(subject) for subject in named}
+    keys = home.ledger.subject_keys(list(pseudonyms.values())) if pseudonyms else {}
+    made = []
+    for said, more in batch:
+        bodies: list[bytes] = []
+        payloads: list[SealedPayload] = []
+        for place, (identifier, name, features, output) in enumerate(said.rows):
+            subject = pseudonyms.get(name) or vault.pseudonym(identifier)
+            fields = {f"features.{key}": value for key, value in features.items()}
+            fields["output"] = output
+            payload, digests = vault.seal(identifier, subject, fields, keys.get(subject))
+            if name:
+                keys[subject] = payload.wrapped_key
+            record = {**said.fields, **more, "id": identifier, "fields": digests}
+            if "number" in record:
+                record["number"] += place
+            bodies.append(record_bytes("prediction", record))
+            payloads.append(payload)
+        made.append(Made(bodies, payloads))
+    return made
+
+
+def make_messages(home: Home, messages: Sequence[Message]) -> list[Made]:
+    """Make the records of spooled messages; see `make_predictions`."""
+    return make_predictions(
+        home,
+        [
+            (Predictions.parse(item.content), {"writer": item.writer, "number": item.number})
+            for item in messages
+        ],
+    )
