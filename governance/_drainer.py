@@ -2,7 +2,7 @@
 
 python -m affidavit._drainer HOME
 
-Where the ledger is in a database, its URL is in AFFIDAVIT_STORE: an argument could be read by others.
+Where the ledger is in a database, its URL is in AFFIDAVIT_STORE: everybody could read an argument.
 """
 
 from __future__ import annotations
