@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import Select, Table, bindparam, func, select
 
 from affidavit._model_reference import ModelReference
 from affidavit._read_entries import Entry, EntryReader, Row
@@ -21,6 +21,19 @@ from affidavit.lineage.tables import (
     ENTRY,
     PREDICTION,
     STATEMENT,
+)
+
+# Asked for every input of every run: made once, so that only its value is new.
+_MADE_AS = (
+    select(ARTIFACT.c.name)
+    .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
+    .where(
+        ARTIFACT.c.digest == bindparam("digest"),
+        ARTIFACT.c.role == "subject",
+        STATEMENT.c.kind.in_(("dataset", "run")),
+    )
+    .order_by(ARTIFACT.c.entry.desc())
+    .limit(1)
 )
 
 
@@ -109,23 +122,17 @@ class Reader(EntryReader):
 
     def made_as(self, digest: str) -> str:
         """Return the name under which a read or a run last made some content; empty if none did."""
-        query = (
-            select(ARTIFACT.c.name)
-            .join(STATEMENT, STATEMENT.c.entry == ARTIFACT.c.entry)
-            .where(
-                ARTIFACT.c.digest == digest,
-                ARTIFACT.c.role == "subject",
-                STATEMENT.c.kind.in_(("dataset", "run")),
-            )
-            .order_by(ARTIFACT.c.entry.desc())
-            .limit(1)
-        )
-        return str(self._scalar(query) or "")
+        return str(self._scalar(_MADE_AS, {"digest": digest}) or "")
 
     def artifacts(self, digest: str) -> list[Row]:
         """Return every mention of an artifact, newest first."""
         query = select(ARTIFACT).where(ARTIFACT.c.digest == digest)
         return self._rows(query.order_by(ARTIFACT.c.entry.desc()))
+
+    def digests(self, prefix: str) -> list[str]:
+        """Return the digests of the artifacts that begin in some way, two of them at most."""
+        query = select(ARTIFACT.c.digest).where(ARTIFACT.c.digest.startswith(prefix)).distinct()
+        return [str(row["digest"]) for row in self._rows(query.limit(2))]
 
     def model_of_state(self, state: str) -> tuple[str, str] | None:
         """Return the (file digest, file name) of the newest model with an estimator state."""

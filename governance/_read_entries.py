@@ -77,10 +77,10 @@ class EntryReader:
         with self._home.ledger.store.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001  # SQLAlchemy's documented name
 
-    def _scalar(self, query: Select[Any]) -> Any:
+    def _scalar(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Any:
         self._settle()
         with self._home.ledger.store.reading() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(query, values).scalar()
 
     def _settle(self) -> None:
         if not self._settled:

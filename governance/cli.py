@@ -15,6 +15,7 @@ import typer
 from affidavit import __version__
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
+from affidavit._cli_files import register_files
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
@@ -46,6 +47,7 @@ app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
 register_erase(app)
+register_files(app)
 register_drain(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

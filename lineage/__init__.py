@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from affidavit.lineage._environment import environment_facts
     from affidavit.lineage._erasure import Erasure, erase_subject, held, scrub
     from affidavit.lineage._estimators import estimator_fingerprint
-    from affidavit.lineage._files import directory_manifest, file_digest
+    from affidavit.lineage._file_cache import FileCache
+    from affidavit.lineage._files import DirectoryManifest, directory_manifest, file_digest
     from affidavit.lineage._findings import Fault, Gap, UnclosedWriter, VerificationReport
-    from affidavit.lineage._fingerprint import fingerprint
+    from affidavit.lineage._fingerprint import fingerprint, fingerprint_parts
     from affidavit.lineage._frames import table_fingerprint, table_tree
     from affidavit.lineage._index import derive_rows, statement_facts
     from affidavit.lineage._keys import (
@@ -56,6 +57,19 @@ if TYPE_CHECKING:
         verify_consistency,
         verify_inclusion,
     )
+    from affidavit.lineage._model_key import (
+        ModelKey,
+        ModelVerifier,
+        read_model_key,
+        write_model_key,
+    )
+    from affidavit.lineage._model_signature import (
+        GIT_PATHS,
+        OMS_PREDICATE,
+        SignedModel,
+        open_signature,
+        sign_manifest,
+    )
     from affidavit.lineage._note import Note, NoteSigner, NoteVerifier, sign_note
     from affidavit.lineage._payloads import PayloadVault, SealedPayload, check_disclosures
     from affidavit.lineage._predicates import (
@@ -68,6 +82,7 @@ if TYPE_CHECKING:
         GAP,
         HOLD,
         KINDS,
+        MODEL_SIGNATURE,
         PROVENANCE,
         REPORT,
         RUN_FIELD,
@@ -93,7 +108,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._store import Store, open_store, store_location
     from affidavit.lineage._strict_json import dump_json, parse_json
-    from affidavit.lineage._table_tree import diff_tables
+    from affidavit.lineage._table_tree import TableDiff, TableTree, diff_tables
     from affidavit.lineage._template import Hole, RecordTemplate
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import TrustedKey, TrustRoot, role_for
@@ -113,6 +128,7 @@ _SOURCES = {
     "Cosigner": "affidavit.lineage._cosignature",
     "DATASET": "affidavit.lineage._predicates",
     "Digest": "affidavit.lineage._digest",
+    "DirectoryManifest": "affidavit.lineage._files",
     "Drained": "affidavit.lineage._drain",
     "Drainer": "affidavit.lineage._drain",
     "Durability": "affidavit.lineage._spool",
@@ -122,8 +138,10 @@ _SOURCES = {
     "Envelope": "affidavit.lineage._envelope",
     "Erasure": "affidavit.lineage._erasure",
     "Fault": "affidavit.lineage._findings",
+    "FileCache": "affidavit.lineage._file_cache",
     "Fingerprint": "affidavit.lineage._digest",
     "GAP": "affidavit.lineage._predicates",
+    "GIT_PATHS": "affidavit.lineage._model_signature",
     "Gap": "affidavit.lineage._findings",
     "HOLD": "affidavit.lineage._predicates",
     "Hole": "affidavit.lineage._template",
@@ -132,11 +150,15 @@ _SOURCES = {
     "Lost": "affidavit.lineage._spool_reading",
     "MAX_ENTRY": "affidavit.lineage._records",
     "MESSAGE": "affidavit.lineage._spool_format",
+    "MODEL_SIGNATURE": "affidavit.lineage._predicates",
     "Made": "affidavit.lineage._drain",
     "Message": "affidavit.lineage._spool_reading",
+    "ModelKey": "affidavit.lineage._model_key",
+    "ModelVerifier": "affidavit.lineage._model_key",
     "Note": "affidavit.lineage._note",
     "NoteSigner": "affidavit.lineage._note",
     "NoteVerifier": "affidavit.lineage._note",
+    "OMS_PREDICATE": "affidavit.lineage._model_signature",
     "PROVENANCE": "affidavit.lineage._predicates",
     "PayloadVault": "affidavit.lineage._payloads",
     "Place": "affidavit.lineage._spool_reading",
@@ -148,14 +170,18 @@ _SOURCES = {
     "RecordTemplate": "affidavit.lineage._template",
     "Reindexed": "affidavit.lineage._reindex",
     "Resource": "affidavit.lineage._statement",
+    "SPOOL_PAGE": "affidavit.lineage._spool_format",
     "STATEMENT_TYPE": "affidavit.lineage._envelope",
     "SealedPayload": "affidavit.lineage._payloads",
+    "SignedModel": "affidavit.lineage._model_signature",
     "SigningKey": "affidavit.lineage._keys",
     "Spool": "affidavit.lineage._spool",
     "Statement": "affidavit.lineage._statement",
     "Store": "affidavit.lineage._store",
     "TEST_RESULT": "affidavit.lineage._predicates",
     "TRUST_ROOT": "affidavit.lineage._predicates",
+    "TableDiff": "affidavit.lineage._table_tree",
+    "TableTree": "affidavit.lineage._table_tree",
     "TlogProof": "affidavit.lineage._tlog_proof",
     "TrustRoot": "affidavit.lineage._trust",
     "TrustedKey": "affidavit.lineage._trust",
@@ -182,15 +208,15 @@ _SOURCES = {
     "estimator_fingerprint": "affidavit.lineage._estimators",
     "file_digest": "affidavit.lineage._files",
     "fingerprint": "affidavit.lineage._fingerprint",
+    "fingerprint_parts": "affidavit.lineage._fingerprint",
     "held": "affidavit.lineage._erasure",
     "inclusion_proof": "affidavit.lineage._merkle",
     "leaf_hash": "affidavit.lineage._merkle",
     "list_segments": "affidavit.lineage._spool_format",
-    "SPOOL_PAGE": "affidavit.lineage._spool_format",
-    "segment_sizes": "affidavit.lineage._spool_format",
     "new_id": "affidavit.lineage._records",
     "open_checkpoint": "affidavit.lineage._checkpoint",
     "open_store": "affidavit.lineage._store",
+    "open_signature": "affidavit.lineage._model_signature",
     "open_writer": "affidavit.lineage._drain",
     "pack_records": "affidavit.lineage._spool_format",
     "parse_entry": "affidavit.lineage._records",
@@ -199,6 +225,7 @@ _SOURCES = {
     "prove_entry": "affidavit.lineage._proving",
     "prove_extension": "affidavit.lineage._proving",
     "read_key": "affidavit.lineage._keys",
+    "read_model_key": "affidavit.lineage._model_key",
     "read_secret": "affidavit.lineage._keys",
     "record_bytes": "affidavit.lineage._records",
     "reindex": "affidavit.lineage._reindex",
@@ -206,7 +233,9 @@ _SOURCES = {
     "role_for": "affidavit.lineage._trust",
     "schema_for": "affidavit.lineage._schemas",
     "scrub": "affidavit.lineage._erasure",
+    "segment_sizes": "affidavit.lineage._spool_format",
     "sign_envelope": "affidavit.lineage._envelope",
+    "sign_manifest": "affidavit.lineage._model_signature",
     "sign_note": "affidavit.lineage._note",
     "statement_facts": "affidavit.lineage._index",
     "statement_id": "affidavit.lineage._statement",
@@ -221,6 +250,7 @@ _SOURCES = {
     "verify_ledger": "affidavit.lineage._verify",
     "wipe": "affidavit.lineage._spool_reading",
     "write_key": "affidavit.lineage._keys",
+    "write_model_key": "affidavit.lineage._model_key",
     "write_secret": "affidavit.lineage._keys",
 }
 
@@ -235,10 +265,13 @@ __all__ = [
     "EVALUATION_FIELD",
     "EXPLANATION",
     "GAP",
+    "GIT_PATHS",
     "HOLD",
     "KINDS",
     "MAX_ENTRY",
     "MESSAGE",
+    "MODEL_SIGNATURE",
+    "OMS_PREDICATE",
     "PROVENANCE",
     "RECORDS",
     "REPORT",
@@ -258,12 +291,14 @@ __all__ = [
     "Cosignature",
     "Cosigner",
     "Digest",
+    "DirectoryManifest",
     "Drained",
     "Drainer",
     "Durability",
     "Envelope",
     "Erasure",
     "Fault",
+    "FileCache",
     "Fingerprint",
     "Gap",
     "Hole",
@@ -271,6 +306,8 @@ __all__ = [
     "Lost",
     "Made",
     "Message",
+    "ModelKey",
+    "ModelVerifier",
     "Note",
     "NoteSigner",
     "NoteVerifier",
@@ -282,10 +319,13 @@ __all__ = [
     "Reindexed",
     "Resource",
     "SealedPayload",
+    "SignedModel",
     "SigningKey",
     "Spool",
     "Statement",
     "Store",
+    "TableDiff",
+    "TableTree",
     "TlogProof",
     "TrustRoot",
     "TrustedKey",
@@ -310,12 +350,14 @@ __all__ = [
     "estimator_fingerprint",
     "file_digest",
     "fingerprint",
+    "fingerprint_parts",
     "held",
     "inclusion_proof",
     "leaf_hash",
     "list_segments",
     "new_id",
     "open_checkpoint",
+    "open_signature",
     "open_store",
     "open_writer",
     "pack_records",
@@ -325,6 +367,7 @@ __all__ = [
     "prove_entry",
     "prove_extension",
     "read_key",
+    "read_model_key",
     "read_secret",
     "record_bytes",
     "reindex",
@@ -334,6 +377,7 @@ __all__ = [
     "scrub",
     "segment_sizes",
     "sign_envelope",
+    "sign_manifest",
     "sign_note",
     "statement_facts",
     "statement_id",
@@ -348,6 +392,7 @@ __all__ = [
     "verify_ledger",
     "wipe",
     "write_key",
+    "write_model_key",
     "write_secret",
 ]
 

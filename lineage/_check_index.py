@@ -33,8 +33,7 @@ class IndexCheck:
     def entry(self, index: int, rows: list[Row]) -> None:
         """Compare the rows of the next entry with those that it derives to."""
         expected: dict[str, list[_Cells]] = {}
-        for table, values in rows:
-            cells = tuple([values[name] for name in self._by_name[table.name].columns])
+        for table, cells in rows:
             expected.setdefault(table.name, []).append(cells)
         for walk in self._walks:
             if walk.name in expected or walk.next_entry <= index:

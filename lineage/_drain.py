@@ -155,10 +155,11 @@ class Drainer:
         done.lost += batch.lost
 
     def _write(self, readers: Sequence[SpoolReader], batch: _Batch) -> None:
+        ready = self.ledger.prepare(batch.bodies) if batch.bodies else None
         with self.ledger.transaction() as log:
             for reader in readers:
                 _move(log.connection, reader, self.place)
-            log.add(batch.bodies, batch.payloads)
+            log.add(batch.bodies, batch.payloads, ready)
 
     def _made(self, readers: Sequence[SpoolReader]) -> _Batch:
         messages = [item for r in readers for item in r.items if isinstance(item, Message)]

@@ -6,13 +6,14 @@ No host name, no user name and no path is recorded.
 from __future__ import annotations
 
 import functools
-import json
 import platform
 import re
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from affidavit.lineage._digest import Digest
 from affidavit.lineage._files import file_digest
@@ -37,7 +38,7 @@ def environment_facts(directory: Path | None = None) -> dict[str, Any]:
     Raises:
         FingerprintError: A lock file cannot be read.
     """
-    facts: dict[str, Any] = json.loads(_fixed_facts(tuple(sys.path)))
+    facts: dict[str, Any] = orjson.loads(_fixed_facts(tuple(sys.path)))
     facts["locks"] = {
         path.name: file_digest(path).to_dict() for path in _lock_files(directory or Path())
     }
@@ -51,7 +52,7 @@ def _lock_files(directory: Path) -> list[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _fixed_facts(search_path: tuple[str, ...]) -> str:
+def _fixed_facts(search_path: tuple[str, ...]) -> bytes:
     """The facts that a process keeps, as JSON so that no caller can alter the cached copy."""
     packages = _packages(search_path)
     digest = Digest.of("\n".join(packages).encode(), recipe=RECIPE)
@@ -68,7 +69,7 @@ def _fixed_facts(search_path: tuple[str, ...]) -> str:
         "packages": packages,
         **digest.to_dict(),
     }
-    return json.dumps(facts)
+    return orjson.dumps(facts)
 
 
 def _packages(search_path: tuple[str, ...]) -> list[str]:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
 from affidavit.errors import VerificationError
 from affidavit.lineage import _predicates as types
+from affidavit.lineage._batch import Cells, index_text, read_batch, row_of_record
 from affidavit.lineage._envelope import Envelope
-from affidavit.lineage._records import Parsed, parse_entry
+from affidavit.lineage._records import Parsed, parse_entry, parse_statement
 from affidavit.lineage._statement import Resource, Statement, resources, statement_id
 from affidavit.lineage.tables import (
-    ACCESS,
     APPROVAL,
     ARTIFACT,
-    DECISION,
     EDGE,
-    PREDICTION,
+    INDEX_TABLES,
     STATEMENT,
     insert_rows,
 )
 
-Row = tuple[Table, dict[str, Any]]
-_LONGEST = 600
-"""How many characters of a text the index keeps; at most four bytes each."""
+Row = tuple[Table, Cells]
+"""A table of the index, and one row of it."""
+_TABLES = {table.name: table for table in INDEX_TABLES}
 
 
 def derive_rows(entry: int, body: bytes) -> list[Row]:
@@ -50,73 +48,57 @@ def rows_of(entry: int, parsed: Parsed) -> list[Row]:
         entry: Its log index.
         parsed: What it says.
     """
-    found = _of_record(parsed) if isinstance(parsed, dict) else _of_statement(*parsed)
+    if isinstance(parsed, dict):
+        row = row_of_record(entry, parsed)
+        return [] if row is None else [(_TABLES[row[0]], row[1])]
     counts: dict[str, int] = {}
     rows: list[Row] = []
-    for table, values in found:
-        ordinal = counts.get(table.name, 0)
-        counts[table.name] = ordinal + 1
-        rows.append((table, {"entry": entry, "ordinal": ordinal, **values}))
+    for found, values in _of_statement(*parsed):
+        ordinal = counts.get(found.name, 0)
+        counts[found.name] = ordinal + 1
+        rows.append((found, (entry, ordinal, *values)))
     return rows
 
 
-def write_index(connection: Connection, rows: list[Row]) -> None:
+def rows_of_all(bodies: Sequence[bytes], first: int = 0) -> dict[Table, list[Cells]]:
+    """Return the index rows of a run of entries, by table.
+
+    Args:
+        bodies: The entries' exact bytes.
+        first: The log index of the first.
+
+    Raises:
+        EnvelopeError: An entry is neither a signed statement nor a record.
+    """
+    batch = read_batch(bodies, first)
+    rows = {_TABLES[name]: cells for name, cells in batch.rows.items() if cells}
+    for index, value in batch.others:
+        for table, cells in rows_of(index, parse_statement(value)):
+            rows.setdefault(table, []).append(cells)
+    return rows
+
+
+def write_index(connection: Connection, rows: Iterable[Row]) -> None:
     """Write index rows, a table at a time."""
-    by_table: dict[Table, list[dict[str, Any]]] = {}
-    for table, values in rows:
-        by_table.setdefault(table, []).append(values)
+    by_table: dict[Table, list[Cells]] = {}
+    for table, cells in rows:
+        by_table.setdefault(table, []).append(cells)
     for table, batch in by_table.items():
         insert_rows(connection, table, batch)
 
 
-def _of_record(record: Mapping[str, Any]) -> Iterator[Row]:
-    common = {"actor": _text(record.get("actor")), "time": _text(record["time"])}
-    if record["record"] == "prediction":
-        yield (
-            PREDICTION,
-            {
-                "id": _text(record["id"]),
-                "model": _text(record.get("model")),
-                "model_digest": _text(record.get("model_digest")),
-                "outcome": _text(record.get("outcome")),
-                **common,
-            },
-        )
-    elif record["record"] == "decision":
-        yield (
-            DECISION,
-            {
-                "id": _text(record["id"]),
-                "entrypoint": _text(record.get("entrypoint")),
-                "resource": _text(record.get("resource")),
-                "allow": record.get("allow") is True,
-                **common,
-            },
-        )
-    elif record["record"] == "access":
-        yield (
-            ACCESS,
-            {
-                "action": _text(record.get("action")),
-                "object": _text(record.get("object")),
-                **common,
-            },
-        )
-
-
 def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
-    facts = {key: _text(value) for key, value in statement_facts(statement).items()}
-    identifier = _text(statement_id(statement, envelope.payload))
-    keyid = _text(envelope.signatures[0][0])
+    facts = statement_facts(statement)
+    name, outcome, actor, time = (
+        index_text(facts[key]) for key in ("name", "outcome", "actor", "time")
+    )
+    identifier = index_text(statement_id(statement, envelope.payload))
+    keyid = index_text(envelope.signatures[0][0])
+    kind = index_text(statement.kind)
+    predicate_type = index_text(statement.predicate_type)
     yield (
         STATEMENT,
-        {
-            "id": identifier,
-            "kind": _text(statement.kind),
-            "predicate_type": _text(statement.predicate_type),
-            "keyid": keyid,
-            **facts,
-        },
+        (identifier, kind, predicate_type, name, outcome, actor, time, keyid),
     )
     inputs, outputs = _materials(statement)
     for role, group in (
@@ -125,39 +107,17 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
         ("output", outputs),
     ):
         for resource in group:
-            yield (
-                ARTIFACT,
-                {
-                    "digest": _text(resource.digest),
-                    "name": _text(resource.name),
-                    "recipe": _text(resource.recipe),
-                    "role": role,
-                },
-            )
-    if statement.kind in {"run", "dataset"}:
+            named = (resource.digest, resource.name, resource.recipe)
+            yield ARTIFACT, (*map(index_text, named), role)
+    if kind in {"run", "dataset"}:
         for source in inputs:
             for target in statement.subjects:
                 if source.digest != target.digest:
-                    yield (
-                        EDGE,
-                        {
-                            "source": _text(source.digest),
-                            "target": _text(target.digest),
-                            "via": identifier,
-                        },
-                    )
-    if statement.kind == "approval":
+                    arrow = (index_text(source.digest), index_text(target.digest), identifier)
+                    yield EDGE, arrow
+    if kind == "approval":
         for subject in statement.subjects:
-            yield (
-                APPROVAL,
-                {
-                    "digest": _text(subject.digest),
-                    "name": facts["name"],
-                    "approver": facts["actor"],
-                    "keyid": keyid,
-                    "time": facts["time"],
-                },
-            )
+            yield APPROVAL, (index_text(subject.digest), name, actor, keyid, time)
 
 
 def statement_facts(statement: Statement) -> dict[str, str]:
@@ -210,19 +170,3 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _text(value: object) -> str:
-    """Return a text as the index keeps it; whatever is no text is empty.
-
-    PostgreSQL stores no U+0000 and looks up no text of more than 2,700 bytes. An entry may hold
-    both, and must not fail because of its index: a long text is cut, and its digest put at the end.
-    """
-    if not isinstance(value, str):
-        return ""
-    if "\0" in value:
-        value = value.replace("\0", "\ufffd")
-    if len(value) > _LONGEST:
-        digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
-        value = f"{value[: _LONGEST - 80]}… sha256:{digest}"
-    return value

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
 from affidavit.errors import (
     LedgerCorruptError,
     LedgerError,
     NotFoundError,
-    SubjectKeyConflictError,
     VerificationError,
 )
+from affidavit.lineage._batch import Cells
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
-from affidavit.lineage._index import rows_of, write_index
+from affidavit.lineage._index import rows_of_all
 from affidavit.lineage._merkle import (
     EMPTY_ROOT,
     CompactRange,
     consistency_proof,
     inclusion_proof,
-    leaf_hash,
+    leaf_hashes,
 )
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
-from affidavit.lineage._records import MAX_ENTRY, Parsed, parse_entry
+from affidavit.lineage._records import MAX_ENTRY
 from affidavit.lineage._store import open_store
+from affidavit.lineage._stored_payloads import stored_keys, write_payloads
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
 
 __all__ = ["MAX_ENTRY", "Appending", "Ledger"]
 
 _INDEX_LIMIT = 2**63 - 1
-# How many values one query names: below what any SQLite permits.
-_PARAMETERS = 500
 _NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is stored beside a run of entries.
+
+    Args:
+        first: The log index of the first entry.
+        leaves: Their leaf hashes.
+        rows: Their index rows by table.
+    """
+
+    first: int
+    leaves: Sequence[bytes]
+    rows: Mapping[Table, Sequence[Cells]]
+
+    def moved_to(self, first: int) -> Prepared:
+        """Return the same where the first entry has another log index."""
+        if first == self.first:
+            return self
+        ahead = first - self.first
+        rows = {
+            table: [(cells[0] + ahead, *cells[1:]) for cells in found]
+            for table, found in self.rows.items()
+        }
+        return Prepared(first, self.leaves, rows)
 
 
 @dataclass(slots=True)
@@ -56,14 +81,14 @@ class Appending:
         self,
         bodies: Sequence[bytes],
         payloads: Sequence[SealedPayload] = (),
-        parsed: Sequence[Parsed] | None = None,
+        prepared: Prepared | None = None,
     ) -> list[int]:
         """Add entries and the personal data beside them.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
-            parsed: What the entries say, where that was read already.
+            prepared: What `Ledger.prepare` made of the entries, where it did so already.
 
         Returns:
             The entries' log indexes.
@@ -74,16 +99,13 @@ class Appending:
         """
         if not bodies:
             return []
-        said = parsed or [_parsed(body) for body in bodies]
         first = self.tree.size
-        rows = [{"entry": first + n, "body": body} for n, body in enumerate(bodies)]
-        insert_rows(self.connection, ENTRY, rows)
-        extend_tiles(self.connection, self.tree, [leaf_hash(body) for body in bodies])
-        _write_payloads(self.connection, payloads)
-        write_index(
-            self.connection,
-            [row for n, entry in enumerate(said) for row in rows_of(first + n, entry)],
-        )
+        ready = (prepared or _prepare(bodies, first)).moved_to(first)
+        insert_rows(self.connection, ENTRY, list(enumerate(bodies, first)))
+        extend_tiles(self.connection, self.tree, ready.leaves)
+        write_payloads(self.connection, payloads)
+        for table, rows in ready.rows.items():
+            insert_rows(self.connection, table, rows)
         return list(range(first, self.tree.size))
 
 
@@ -121,7 +143,7 @@ class Ledger:
         self.verifier = verifier
         self._signer = signer
         self._edge: CompactRange | None = None
-        # The newest note whose signature was checked; no need to check the same bytes again.
+        # The newest note that was checked or signed here; the same bytes need no second check.
         self._opened = (b"", Checkpoint(verifier.name, 0, EMPTY_ROOT))
         self.store = open_store(where, create=create)
         if create:
@@ -151,9 +173,21 @@ class Ledger:
         """
         if not bodies:
             return []
-        parsed = [_parsed(body) for body in bodies]
+        ready = self.prepare(bodies)
         with self.transaction() as open_log:
-            return open_log.add(bodies, payloads, parsed)
+            return open_log.add(bodies, payloads, ready)
+
+    def prepare(self, bodies: Sequence[bytes]) -> Prepared:
+        """Read entries before the write lock is taken: other writers need not wait for it.
+
+        Args:
+            bodies: The entries' exact bytes; at least one.
+
+        Raises:
+            LedgerError: An entry is too large or is neither a signed statement nor a record.
+        """
+        # Where nobody comes in between, the log is as long as this one left it.
+        return _prepare(bodies, self._edge.size if self._edge else 0)
 
     @contextmanager
     def transaction(self) -> Iterator[Appending]:
@@ -168,10 +202,11 @@ class Ledger:
         with self.store.writing() as connection:
             tree = self._head(connection).copy()
             before = tree.size
+            opened = self._opened
             yield Appending(connection, tree)
             if tree.size > before:
-                self._write_checkpoint(connection, tree)
-        self._edge = tree
+                opened = self._write_checkpoint(connection, tree)
+        self._edge, self._opened = tree, opened
 
     def checkpoint(self) -> bytes:
         """Return the newest checkpoint as its signed note.
@@ -283,75 +318,41 @@ class Ledger:
                 )
         return edge
 
-    def _write_checkpoint(self, connection: Connection, tree: CompactRange) -> None:
+    def _write_checkpoint(
+        self, connection: Connection, tree: CompactRange
+    ) -> tuple[bytes, Checkpoint]:
         if self._signer is None:
             raise LedgerError(
                 "This ledger was opened without its key; nothing can be appended.",
                 hint="Restore keys/log.pem.",
             )
-        note = Checkpoint(self.verifier.name, tree.size, tree.root()).signed(self._signer)
-        insert_rows(connection, CHECKPOINT, [{"size": tree.size, "note": note}])
+        checkpoint = Checkpoint(self.verifier.name, tree.size, tree.root())
+        note = checkpoint.signed(self._signer)
+        insert_rows(connection, CHECKPOINT, [(tree.size, note)])
+        return note, checkpoint
 
 
-def _parsed(body: bytes) -> Parsed:
+def _prepare(bodies: Sequence[bytes], first: int) -> Prepared:
+    """Read entries and derive what is stored beside them.
+
+    Args:
+        bodies: The entries' exact bytes.
+        first: The log index that the first one will have.
+
+    Raises:
+        LedgerError: An entry is too large or is neither a signed statement nor a record.
+    """
     # What is logged stays: an entry that no verification accepts must not get in.
-    if len(body) > MAX_ENTRY:
+    longest = max(map(len, bodies))
+    if longest > MAX_ENTRY:
         raise LedgerError(
-            f"An entry has {len(body)} bytes; at most {MAX_ENTRY} are logged.",
+            f"An entry has {longest} bytes; at most {MAX_ENTRY} are logged.",
             hint="Keep large content in an artifact and log its digest.",
         )
     try:
-        return parse_entry(body)
+        return Prepared(first, leaf_hashes(bodies), rows_of_all(bodies, first))
     except VerificationError as error:
         raise LedgerError(f"An entry would not verify: {error.message}") from error
-
-
-def _write_payloads(connection: Connection, payloads: Sequence[SealedPayload]) -> None:
-    if not payloads:
-        return
-    ids = [payload.id for payload in payloads]
-    wanted = {payload.subject: payload.wrapped_key for payload in payloads}
-    known = stored_keys(connection, list(wanted))
-    taken = [
-        row
-        for start in range(0, len(ids), _PARAMETERS)
-        for row in connection.execute(
-            select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids[start : start + _PARAMETERS]))
-        )
-    ]
-    if taken or len(set(ids)) != len(ids):
-        raise LedgerError("A record's personal data is stored once; its id stands twice.")
-    for payload in payloads:
-        if known.get(payload.subject, wanted[payload.subject]) != payload.wrapped_key:
-            raise SubjectKeyConflictError(
-                "Another process made a key for the same data subject at the same moment.",
-                hint="Seal the payload again with the key that is stored.",
-            )
-    fresh = [
-        {"subject": subject, "wrapped": wrapped}
-        for subject, wrapped in wanted.items()
-        if subject not in known
-    ]
-    if fresh:
-        insert_rows(connection, SUBJECT_KEY, fresh)
-    sealed = [{"id": p.id, "subject": p.subject, "sealed": p.sealed} for p in payloads]
-    insert_rows(connection, PAYLOAD, sealed)
-
-
-def stored_keys(connection: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
-    """Return the wrapped keys that are stored, by data subject.
-
-    Args:
-        connection: A transaction on the store.
-        subjects: The store's pseudonyms of data subjects.
-    """
-    found: dict[str, bytes] = {}
-    for start in range(0, len(subjects), _PARAMETERS):
-        query = select(SUBJECT_KEY.c.subject, SUBJECT_KEY.c.wrapped).where(
-            SUBJECT_KEY.c.subject.in_(subjects[start : start + _PARAMETERS])
-        )
-        found.update((row[0], bytes(row[1])) for row in connection.execute(query))
-    return found
 
 
 def _newest_note(connection: Connection) -> bytes:

@@ -27,6 +27,18 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def pair_hashes(nodes: Sequence[bytes]) -> list[bytes]:
+    """Return the hashes of the nodes over each two neighbours; the last of an odd row has none."""
+    sha256, row = hashlib.sha256, iter(nodes)
+    return [sha256(b"\x01" + left + right).digest() for left, right in zip(row, row, strict=False)]
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Return the hash of each entry as a leaf."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
+
+
 @dataclass(slots=True)
 class CompactRange:
     """The right edge of a growing tree: the roots of its complete subtrees, largest first.
@@ -56,6 +68,29 @@ class CompactRange:
             closed.append((level, self.hashes[-1]))
             bits >>= 1
         self.size += 1
+        return closed
+
+    def extend(self, leaves: Sequence[bytes]) -> dict[int, tuple[int, list[bytes]]]:
+        """Add leaf hashes, level by level, as `append` would one by one.
+
+        Returns:
+            The complete subtrees that they close above level 0: for each level the position of the
+            first one and their roots.
+        """
+        closed: dict[int, tuple[int, list[bytes]]] = {}
+        edge: list[bytes] = []
+        level, nodes = 0, list(leaves)
+        while nodes:
+            if self.size >> level & 1:
+                nodes = [self.hashes.pop(), *nodes]
+            if len(nodes) & 1:
+                edge.append(nodes[-1])
+            level += 1
+            nodes = pair_hashes(nodes)
+            if nodes:
+                closed[level] = (self.size >> level, nodes)
+        self.hashes += reversed(edge)
+        self.size += len(leaves)
         return closed
 
     def root(self) -> bytes:

@@ -121,7 +121,8 @@ class NoteSigner:
 
     def signature_line(self, text: bytes) -> str:
         """Return the signature line over a note's text, newline included."""
-        blob = key_hash(self.name, self.verifier.public) + self.private.sign(text)
+        public = raw_public(self.private.public_key())
+        blob = key_hash(self.name, public) + self.private.sign(text)
         return f"{_DASH}{self.name} {base64.b64encode(blob).decode()}\n"
 
 

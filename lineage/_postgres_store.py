@@ -211,7 +211,7 @@ class PostgresStore(Store):
         cursor.execute(f"CLOSE {name}", prepare=False)
 
     def insert(
-        self, connection: Connection, table: Table, sql: str, rows: list[tuple[Any, ...]]
+        self, connection: Connection, table: Table, sql: str, rows: Sequence[tuple[Any, ...]]
     ) -> None:
         """Write rows; see `Store.insert`."""
         _writes(connection).insert(_raw(connection), table, sql, rows)

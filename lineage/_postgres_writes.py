@@ -33,7 +33,7 @@ class Writes:
         raw: psycopg.Connection[Any],
         table: Table,
         sql: str,
-        rows: list[tuple[Any, ...]],
+        rows: Sequence[tuple[Any, ...]],
     ) -> None:
         """Write rows of a table, one value for each column."""
         if len(rows) <= _FEW:

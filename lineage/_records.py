@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,10 +108,28 @@ def parse_entry(body: bytes) -> Parsed:
     """
     value = parse_json(body)
     if isinstance(value, dict) and "record" in value:
-        if value["record"] not in RECORD_KINDS:
-            raise EnvelopeError(f"The record kind {str(value['record'])[:100]!r} is unknown.")
-        if not isinstance(value.get("id"), str) or not isinstance(value.get("time"), str):
-            raise EnvelopeError("A record has an id and a time.")
+        check_record(value)
         return value
+    return parse_statement(value)
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Accept a record of a known kind that has an id and a time, or raise.
+
+    Raises:
+        EnvelopeError: It is none.
+    """
+    if record["record"] not in RECORD_KINDS:
+        raise EnvelopeError(f"The record kind {str(record['record'])[:100]!r} is unknown.")
+    if not isinstance(record.get("id"), str) or not isinstance(record.get("time"), str):
+        raise EnvelopeError("A record has an id and a time.")
+
+
+def parse_statement(value: object) -> tuple[Envelope, Statement]:
+    """Return the envelope in an entry's JSON value, and the statement in it.
+
+    Raises:
+        EnvelopeError: The value is no envelope, or its payload no statement.
+    """
     envelope = Envelope.from_json(value)
     return envelope, Statement.parse(envelope.payload)

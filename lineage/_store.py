@@ -117,7 +117,7 @@ class Store(ABC):
 
     @abstractmethod
     def insert(
-        self, connection: Connection, table: Table, sql: str, rows: list[tuple[Any, ...]]
+        self, connection: Connection, table: Table, sql: str, rows: Sequence[tuple[Any, ...]]
     ) -> None:
         """Write rows, at the latest with the commit or before the next reading.
 

@@ -6,7 +6,6 @@ with positions 256 N to 256 N + 255. Only these are stored: every other hash is 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, select
@@ -85,20 +84,15 @@ def extend_tiles(connection: Connection, tree: CompactRange, leaves: Sequence[by
         tree: The right edge of the tree as it stands; it is extended in place.
         leaves: The new leaf hashes.
     """
-    start = {0: tree.size}
-    added: dict[int, list[bytes]] = defaultdict(list)
-    added[0] = list(leaves)
-    for leaf in leaves:
-        at = tree.size
-        for level, root in tree.append(leaf):
-            if level % HEIGHT == 0:
-                start.setdefault(level // HEIGHT, at >> level)
-                added[level // HEIGHT].append(root)
-    for level, hashes in added.items():
-        _write_tiles(connection, level, start[level], hashes)
+    _write_tiles(connection, 0, tree.size, leaves)
+    for level, (start, roots) in tree.extend(leaves).items():
+        if level % HEIGHT == 0:
+            _write_tiles(connection, level // HEIGHT, start, roots)
 
 
-def _write_tiles(connection: Connection, level: int, start: int, hashes: list[bytes]) -> None:
+def _write_tiles(connection: Connection, level: int, start: int, hashes: Sequence[bytes]) -> None:
+    if not hashes:
+        return
     position, filled = divmod(start, WIDTH)
     head = b""
     if filled:
@@ -113,7 +107,7 @@ def _write_tiles(connection: Connection, level: int, start: int, hashes: list[by
     data = head + b"".join(hashes)
     step = WIDTH * HASH_SIZE
     rows = [
-        {"level": level, "position": position + number, "hashes": data[at : at + step]}
+        (level, position + number, data[at : at + step])
         for number, at in enumerate(range(0, len(data), step))
     ]
     insert_rows(connection, TILE, rows)

@@ -8,7 +8,7 @@ Every index row carries the entry that it comes from and its ordinal among that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -192,7 +192,7 @@ DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
 
 _COMPILED: dict[tuple[str, ClauseElement], str] = {}
-_INSERTS: dict[str, tuple[Insert, tuple[str, ...]]] = {}
+_INSERTS: dict[str, Insert] = {}
 
 
 def compiled(connection: Connection, statement: ClauseElement) -> str:
@@ -208,19 +208,18 @@ def compiled(connection: Connection, statement: ClauseElement) -> str:
     return _COMPILED[key]
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with a statement that is compiled once for each table and dialect.
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows with statements that are compiled once for each table and dialect.
 
     Args:
         connection: A writing transaction.
         table: One of the tables.
-        rows: A value for every column, by name.
+        rows: The cells of each row in the order of the table's columns.
     """
     if table.name not in _INSERTS:
-        _INSERTS[table.name] = (insert(table), tuple(column.name for column in table.columns))
-    statement, names = _INSERTS[table.name]
-    values = [tuple([row[name] for name in names]) for row in rows]
-    store_of(connection).insert(connection, table, compiled(connection, statement), values)
+        _INSERTS[table.name] = insert(table)
+    statement = compiled(connection, _INSERTS[table.name])
+    store_of(connection).insert(connection, table, statement, rows)
 
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY, WRITER)

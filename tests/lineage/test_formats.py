@@ -229,7 +229,11 @@ def test_a_run_is_known_by_its_invocation_and_others_by_their_payload():
 def test_the_index_of_a_run_joins_its_inputs_to_its_model():
     envelope = run(3).sign(KEY)
     rows = derive_rows(9, envelope.to_bytes())
-    edges = [values for table, values in rows if table.name == "edge"]
+    edges = [
+        dict(zip(table.columns.keys(), cells, strict=True))
+        for table, cells in rows
+        if table.name == "edge"
+    ]
     assert edges == [
         {
             "entry": 9,
@@ -257,7 +261,7 @@ def test_no_predicate_however_odd_breaks_the_index(statement, data):
     rows = derive_rows(0, odd.sign(KEY).to_bytes())
     assert rows[0][0].name == "statement"
     for _, row in rows:
-        assert all(isinstance(cell, str | int) for cell in row.values())
+        assert all(isinstance(cell, str | int) for cell in row)
 
 
 # Records

@@ -52,6 +52,20 @@ def test_the_growing_edge_has_the_root_of_the_definition_at_every_size():
         tree.append(MANY[size])
 
 
+@given(st.lists(st.integers(0, 600), max_size=5))
+def test_leaves_added_at_once_close_the_subtrees_that_they_close_one_by_one(batches):
+    at_once, one_by_one = CompactRange(), CompactRange()
+    for count in batches:
+        leaves = MANY[at_once.size % 1400 :][:count]
+        closed = {}
+        for leaf in leaves:
+            at = one_by_one.size
+            for level, root in one_by_one.append(leaf):
+                closed.setdefault(level, (at >> level, []))[1].append(root)
+        assert at_once.extend(leaves) == closed
+        assert at_once == one_by_one
+
+
 def test_every_inclusion_proof_of_small_trees_verifies():
     for size in (*range(1, 34), 63, 64, 65, 127, 128, 129, 255, 256, 257, 300):
         subtree = subtrees_of(MANY[:size])

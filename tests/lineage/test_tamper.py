@@ -70,10 +70,10 @@ def rebuild(log, bodies, signer):
         store.create_tables(connection)
         extend_tiles(connection, tree, [leaf_hash(body) for body in bodies])
         for index, content in enumerate(bodies):
-            insert_rows(connection, ENTRY, [{"entry": index, "body": content}])
+            insert_rows(connection, ENTRY, [(index, content)])
             write_index(connection, derive_rows(index, content))
         note = Checkpoint(ORIGIN, tree.size, tree.root()).signed(signer)
-        insert_rows(connection, CHECKPOINT, [{"size": tree.size, "note": note}])
+        insert_rows(connection, CHECKPOINT, [(tree.size, note)])
     store.close()
 
 

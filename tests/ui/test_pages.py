@@ -170,6 +170,7 @@ def test_a_decision_page_shows_no_personal_data_before_they_are_disclosed(home_f
 
 
 def test_a_disclosure_explains_the_decision_and_is_recorded(home_folder, home, prediction):
+    aff.Reader(home).counts()
     before = home.ledger.head().size
     at = _page("decision", id=prediction)
     at.button[-1].click().run()
