@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,12 +155,20 @@ class Ledger:
                     Appending(connection, tree).add(first)
                     self._write_checkpoint(connection, tree)
 
-    def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
+    def append(
+        self,
+        bodies: Sequence[bytes],
+        payloads: Sequence[SealedPayload] = (),
+        *,
+        check: Callable[[Appending], None] | None = None,
+    ) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
+            check: Called with the transaction once nobody else can append, before anything is
+                added; nothing is written where it raises.
 
         Returns:
             The entries' log indexes.
@@ -175,6 +183,8 @@ class Ledger:
             return []
         ready = self.prepare(bodies)
         with self.transaction() as open_log:
+            if check is not None:
+                check(open_log)
             return open_log.add(bodies, payloads, ready)
 
     def prepare(self, bodies: Sequence[bytes]) -> Prepared:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from affidavit.errors import EnvelopeError, KeyFileError
-from affidavit.lineage._keys import read_secret, write_secret
+from affidavit.lineage._key_files import read_secret, write_secret
 
 _CURVES = {
     "secp256r1": ("P-256", hashes.SHA256),

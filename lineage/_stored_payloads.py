@@ -1,4 +1,4 @@
-"""Sealed personal data and the wrapped keys of data subjects, as they stand in a store."""
+"""Sealed personal data and the keys of data subjects, as the store has them beside the log."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _PARAMETERS = 500
 
 
 def write_payloads(connection: Connection, payloads: Sequence[SealedPayload]) -> None:
-    """Write sealed payloads, and the keys of data subjects that have none yet.
+    """Store sealed personal data, and the keys of data subjects that have none yet.
 
     Args:
         connection: A writing transaction.
-        payloads: The payloads.
+        payloads: What is stored.
 
     Raises:
-        LedgerError: A payload of one of these ids is there already.
-        SubjectKeyConflictError: One is sealed under another key than the stored one.
+        LedgerError: An id stands twice, or is stored already.
+        SubjectKeyConflictError: A payload is sealed under another key than the stored one.
     """
     if not payloads:
         return

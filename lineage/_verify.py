@@ -122,6 +122,7 @@ class _Walk:
             self.tree.read_checkpoint(*self._pending)
             self._pending = next(self._notes, None)
         self.tree.finish()
+        self.statements.finish()
         self.index.finish()
 
     def _content(self, number: int, body: bytes) -> None:
@@ -207,6 +208,8 @@ def _report(walk: _Walk, faults: Faults) -> VerificationReport:
         checkpoints=walk.tree.checkpoints,
         errors=tuple(ordered),
         more_errors=faults.more,
+        distrusted=tuple(sorted(walk.statements.distrusted.found, key=_log_order)),
+        more_distrusted=walk.statements.distrusted.more,
         writers=walk.writers.writers,
         gaps=tuple(walk.writers.gaps),
         unclosed=tuple(walk.writers.unclosed),
