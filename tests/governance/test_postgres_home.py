@@ -75,7 +75,7 @@ def test_everything_recorded_is_verified_found_and_shown(cli, home):
     assert cli("gate", "tumour")[0] == 0
     reader = aff.Reader(aff.open_home(home, os.environ["AFFIDAVIT_STORE"]))
     assert reader.systems() == ["tumour"]
-    assert reader.counts()["denial"] == 1
+    assert reader.counts()["denial"] >= 1
 
 
 def test_doctor_names_the_store_and_no_command_says_the_password(cli, home):
