@@ -28,6 +28,7 @@ from affidavit.lineage._postgres_url import PostgresUrl
 from affidavit.lineage._postgres_writes import Writes
 from affidavit.lineage._store import Store
 from affidavit.lineage.tables import (
+    ENTRY,
     INDEX_TABLES,
     LEDGER_TABLES,
     PAYLOAD,
@@ -128,6 +129,9 @@ class PostgresStore(Store):
         # Statistics would copy what is in these columns to where no erasure reaches.
         for name in (f"{PAYLOAD.name} ALTER sealed", f"{SUBJECT_KEY.name} ALTER wrapped"):
             connection.exec_driver_sql(f"ALTER TABLE {name} SET STATISTICS 0")
+        # Compressed, what is looked for after an erasure would not be found.
+        for name in (f"{ENTRY.name} ALTER body", f"{PAYLOAD.name} ALTER sealed"):
+            connection.exec_driver_sql(f"ALTER TABLE {name} SET STORAGE EXTERNAL")
         connection.exec_driver_sql(f"COMMENT ON TABLE entry IS '{_COMMENT}{SCHEMA_VERSION}'")
 
     def keep_copy(self, connection: Connection, table: Table) -> tuple[str, str]:
@@ -142,8 +146,8 @@ class PostgresStore(Store):
     def begin_erasure(self, connection: Connection) -> None:
         """Nothing: PostgreSQL overwrites no row that it deletes."""
 
-    def scrub(self, gone: bytes = b"") -> int:
-        """Rebuild the tables of personal data; see `Store.scrub`.
+    def scrub(self, gone: bytes = b"", *, entries: bool = False) -> int:
+        """Rebuild the tables from which something was removed; see `Store.scrub`.
 
         The write-ahead log, back-ups and replicas are the server's: what stands in them stays until
         they expire.
@@ -151,7 +155,8 @@ class PostgresStore(Store):
         Returns:
             How many bytes were searched; 0 where the role may not read the server's files.
         """
-        tables = (PAYLOAD.name, SUBJECT_KEY.name)
+        pruned = (ENTRY, *INDEX_TABLES) if entries else ()
+        tables = [table.name for table in (PAYLOAD, SUBJECT_KEY, *pruned)]
         with self.translated(), self._engine.connect() as connection:
             raw = self._fresh(connection)
             try:

@@ -86,7 +86,7 @@ class SqliteStore(Store):
         """Have SQLite overwrite what it deletes."""
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
-    def scrub(self, gone: bytes = b"") -> int:
+    def scrub(self, gone: bytes = b"", *, entries: bool = False) -> int:  # noqa: ARG002  # the file is one
         """Rebuild the file and empty the write-ahead log; see `Store.scrub`."""
         self._engine.dispose()
         try:

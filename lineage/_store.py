@@ -81,11 +81,12 @@ class Store(ABC):
         """Prepare a writing transaction that deletes what must not be left anywhere."""
 
     @abstractmethod
-    def scrub(self, gone: bytes = b"") -> int:
+    def scrub(self, gone: bytes = b"", *, entries: bool = False) -> int:
         """Rebuild the store so that nothing that was deleted from it stays in its files.
 
         Args:
             gone: Bytes that must not be found afterwards.
+        entries: Entries were removed as well, not only personal data beside them.
 
         Returns:
             How many bytes of the files were searched for them.

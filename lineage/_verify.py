@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from affidavit.errors import CheckpointError, VerificationError
 from affidavit.lineage import _scan
 from affidavit.lineage._check_index import IndexCheck
+from affidavit.lineage._check_pruned import PrunedCheck
 from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck, expected_tiles
 from affidavit.lineage._check_writers import WriterCheck
@@ -17,10 +19,13 @@ from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
+from affidavit.lineage._pruned import retentions
 from affidavit.lineage._records import parse_entry
 from affidavit.lineage._spool_format import list_segments
+from affidavit.lineage._stamp_rows import check_stamps
 from affidavit.lineage._statement import Statement
 from affidavit.lineage._store import Store, open_store
+from affidavit.lineage._time_stamp import TimeStampAuthority
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
@@ -39,6 +44,7 @@ def verify_ledger(
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
+    authorities: tuple[TimeStampAuthority, ...] = (),
     spools: tuple[str | None, Path] | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
@@ -49,6 +55,7 @@ def verify_ledger(
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
+        authorities: Whose time stamps count; the kept ones are looked at only where there are any.
         spools: The id of a place where spools lie, None where it is the only one, and its folder:
             each writer of that place that has not ended must have its spool there.
 
@@ -66,11 +73,14 @@ def verify_ledger(
             outside = _open_exported(exported, verifier, faults)
             walk = _Walk(connection, verifier, faults, outside)
             walk.on_statement = on_statement
+            stamped = check_stamps(connection, verifier, authorities, faults)
             _verify(connection, walk, faults, progress)
             open_writers = walk.writers.finish(_scan.open_writers(connection))
         if spools is not None:
             _check_spools(store, open_writers, spools, faults)
-        return _report(walk, faults)
+        report = _report(walk, faults)
+        # What a stamp says of a log is claimed only where the log holds.
+        return replace(report, stamped=stamped if report.ok else ())
     finally:
         store.close()
 
@@ -88,7 +98,8 @@ class _Walk:
         self.tree = TreeCheck(verifier, lambda *at: _scan.tile(connection, *at), faults)
         self.statements = StatementCheck(verifier, faults)
         self.index = IndexCheck(connection, faults)
-        self.writers = WriterCheck(faults)
+        self.pruned = PrunedCheck(faults, retentions(connection))
+        self.writers = WriterCheck(faults, pruned=self.pruned.writers())
         self.newest: Checkpoint | None = None
         self._claimed = _claimed_size(connection, verifier)
         self._faults = faults
@@ -122,6 +133,7 @@ class _Walk:
             self.tree.read_checkpoint(*self._pending)
             self._pending = next(self._notes, None)
         self.tree.finish()
+        self.pruned.finish()
         self.statements.finish()
         self.index.finish()
 
@@ -132,11 +144,13 @@ class _Walk:
             self._faults.add("entry-malformed", f"entry {number}", error.message, number)
             self.index.entry(number, [])
             return
-        self.statements.entry(number, parsed)
+        valid = self.statements.entry(number, parsed)
         if isinstance(parsed, dict):
             self.writers.record(number, parsed)
         else:
             self.writers.statement(number, parsed[1])
+            if valid:
+                self.pruned.statement(number, parsed[1])
             if self.on_statement is not None:
                 self.on_statement(number, parsed[1])
         self.index.entry(number, rows_of(number, parsed))
@@ -154,9 +168,12 @@ class _Walk:
         first = self.tree.size
         if number <= first:
             return True
-        span = f"entry {first}" if number == first + 1 else f"entries {first} to {number - 1}"
-        self._faults.add("entry-missing", span, "missing from the store.", first)
-        if number - first > _LONGEST_GAP:
+        longest = 0
+        for begin, stop in self.pruned.missing(first, number):
+            span = f"entry {begin}" if stop == begin + 1 else f"entries {begin} to {stop - 1}"
+            self._faults.add("entry-missing", span, "missing from the store.", begin)
+            longest = max(longest, stop - begin)
+        if longest > _LONGEST_GAP:
             return False
         while self.tree.size < number:
             self.tree.entry(None)
@@ -172,7 +189,10 @@ class _Walk:
             if size is None:
                 tree.read_checkpoint(size, note)
             else:
-                self.newest = tree.checkpoint(size, note) or self.newest
+                found = tree.checkpoint(size, note)
+                if found is not None:
+                    self.newest = found
+                    self.pruned.checkpoint(f"checkpoint {size}", found, self.statements.statements)
             self._pending = next(self._notes, None)
         if outside is not None and outside.size == tree.size and not tree.has_root(outside.root):
             self._faults.add(
@@ -181,6 +201,8 @@ class _Walk:
                 f"the exported checkpoint signs the root {outside.root.hex()[:16]}…, the log now "
                 f"has {tree.root().hex()[:16]}… at that size.",
             )
+        elif outside is not None and outside.size == tree.size and outside.statements is not None:
+            self.pruned.checkpoint("exported checkpoint", outside, self.statements.statements)
 
 
 def _verify(connection: Connection, walk: _Walk, faults: Faults, progress: Progress | None) -> None:
@@ -213,6 +235,7 @@ def _report(walk: _Walk, faults: Faults) -> VerificationReport:
         writers=walk.writers.writers,
         gaps=tuple(walk.writers.gaps),
         unclosed=tuple(walk.writers.unclosed),
+        pruned=walk.pruned.entries,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -56,23 +55,6 @@ def erase(log, subject):
     )
 
 
-def files(log):
-    """What is in the store's files; of a server in all but its write-ahead log."""
-    if log.server is None:
-        return b"".join(path.read_bytes() for path in log.path.parent.glob("ledger.db*"))
-    name = log.path.rpartition("/")[2]
-    ((oid,),) = log.server.sql("SELECT oid FROM pg_database WHERE datname = %s", name)
-    log.server.sql("CHECKPOINT")
-    found = []
-    for path in log.server.data.rglob("*"):
-        place = path.relative_to(log.server.data).parts
-        others = place[0] == "base" and place[1:2] != (str(oid),)
-        if not others and place[0] != "pg_wal" and path.is_file():
-            with contextlib.suppress(FileNotFoundError):
-                found.append(path.read_bytes())
-    return b"".join(found)
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_kind(request):
     return request.param
@@ -120,13 +102,13 @@ def fragments(payload):
 
 def test_no_byte_of_the_destroyed_key_and_data_stays_in_the_files(served):
     log, mine, theirs = served
-    held_before = files(log)
+    held_before = log.files()
     assert mine[0].wrapped_key in held_before
     assert all(fragments(p)[1] in held_before for p in mine)
     done = erase(log, ADA)
     scrub(log.path, done.wrapped)
     assert (done.payloads, done.key, done.wrapped) == (60, True, mine[0].wrapped_key)
-    after = files(log)
+    after = log.files()
     for at in range(0, 40, 8):
         assert mine[0].wrapped_key[at : at + 8] not in after
     for payload in mine:
@@ -266,7 +248,7 @@ def test_a_reader_of_an_older_state_is_reported_and_the_next_scrub_finishes(serv
         scrub(log.path, done.wrapped)
     reader.close()
     scrub(log.path, done.wrapped)
-    assert mine[0].wrapped_key not in files(log)
+    assert mine[0].wrapped_key not in log.files()
     assert log.verify().ok
 
 
@@ -282,7 +264,7 @@ def test_a_session_that_sees_an_older_state_is_reported_and_the_next_scrub_finis
         assert "pg_replication_slots" in str(found.value)
     reader.close()
     assert scrub(log.path, done.wrapped) > 0
-    assert mine[0].wrapped_key not in files(log)
+    assert mine[0].wrapped_key not in log.files()
     assert log.verify().ok
 
 
@@ -306,7 +288,7 @@ def test_no_statistics_are_kept_of_keys_and_sealed_data(served):
     assert ("payload", "id") in found
     assert not {("payload", "sealed"), ("subject_key", "wrapped")} & set(found)
     scrub(log.path, erase(log, ADA).wrapped)
-    assert mine[0].wrapped_key not in files(log)
+    assert mine[0].wrapped_key not in log.files()
 
 
 @only_postgres
@@ -320,7 +302,7 @@ def test_a_role_that_owns_the_tables_only_empties_them_and_searches_nothing(serv
     try:
         done = erase(log, ADA)
         assert scrub(server.url(name, role="owner_only"), done.wrapped) == 0
-        assert mine[0].wrapped_key not in files(log)
+        assert mine[0].wrapped_key not in log.files()
     finally:
         log.ledger.close()
         server.sql("REASSIGN OWNED BY owner_only TO postgres", database=name)
@@ -414,7 +396,7 @@ def test_a_process_that_dies_while_it_erases_leaves_all_or_nothing(served, tmp_p
     assert report.size == 148 + (when == "after")
     if when == "after":
         scrub(log.path, mine[0].wrapped_key)
-        assert mine[0].wrapped_key not in files(log)
+        assert mine[0].wrapped_key not in log.files()
 
 
 def test_the_statement_in_the_log_names_nobody(served):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
@@ -78,6 +79,23 @@ class Log:
             r"zeroblob\(((?:[^()]|\([^()]*\))*)\)", r"decode(repeat('00', \1), 'hex')", sql
         )
         return sql.replace("?", "%s")
+
+    def files(self) -> bytes:
+        """What is in the store's files; of a server in all but its write-ahead log."""
+        if self.server is None:
+            folder = Path(self.path).parent
+            return b"".join(path.read_bytes() for path in folder.glob("ledger.db*"))
+        name = str(self.path).rpartition("/")[2]
+        ((oid,),) = self.server.sql("SELECT oid FROM pg_database WHERE datname = %s", name)
+        self.server.sql("CHECKPOINT")
+        found = []
+        for path in self.server.data.rglob("*"):
+            place = path.relative_to(self.server.data).parts
+            others = place[0] == "base" and place[1:2] != (str(oid),)
+            if not others and place[0] != "pg_wal" and path.is_file():
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(path.read_bytes())
+        return b"".join(found)
 
     def clear(self) -> None:
         """Leave nothing of the store."""
