@@ -254,8 +254,14 @@ def spools_of(home: Home) -> HomeSpools:
 
 
 def settle(home: Home) -> None:
-    """Take in what waits, so that a reader sees everything that was acknowledged."""
-    spools_of(home).settle()
+    """Take in what waits, so that a reader sees everything that was acknowledged.
+
+    Where that cannot be done a warning says so: what is in the log can be read all the same.
+    """
+    try:
+        spools_of(home).settle()
+    except LedgerError as error:
+        warnings.warn(f"Not yet in the log: what waits in spools. {error}", stacklevel=3)
 
 
 def _sign_gap(home: Home, lost: Lost) -> bytes:
