@@ -187,6 +187,7 @@ class HomeSpools:
                 self._drainers.append(
                     subprocess.Popen(  # noqa: S603  # this interpreter and a folder
                         [sys.executable, "-P", "-m", "affidavit._drainer", str(self._home.folder)],
+                        env={**os.environ, "AFFIDAVIT_STORE": self._home.url},
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=log,

@@ -5,6 +5,7 @@ Nothing here needs a database, so that a process that only reads ranges of a log
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from affidavit.lineage._strict_json import parse_json
 
 Cells = tuple[Any, ...]
 """One row of an index table, in the order of the table's columns."""
+_LONGEST = 600
+"""How many characters of a text the index keeps; at most four bytes each."""
 RECORD_TABLES = ("prediction", "decision", "access")
 """The index tables whose rows come from records alone; a record has at most one row."""
 
@@ -77,23 +80,23 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
         return "prediction", (
             index,
             0,
-            identifier,
-            _text(find("model")),
-            _text(find("model_digest")),
-            _text(find("actor")),
-            _text(find("outcome")),
-            time,
+            index_text(identifier),
+            index_text(find("model")),
+            index_text(find("model_digest")),
+            index_text(find("actor")),
+            index_text(find("outcome")),
+            index_text(time),
         )
     if kind == "decision":
         return "decision", (
             index,
             0,
-            identifier,
-            _text(find("entrypoint")),
-            _text(find("resource")),
-            _text(find("actor")),
+            index_text(identifier),
+            index_text(find("entrypoint")),
+            index_text(find("resource")),
+            index_text(find("actor")),
             find("allow") is True,
-            time,
+            index_text(time),
         )
     check_record(record)
     if kind == "writer":
@@ -101,12 +104,24 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
     return "access", (
         index,
         0,
-        _text(find("actor")),
-        _text(find("action")),
-        _text(find("object")),
-        time,
+        index_text(find("actor")),
+        index_text(find("action")),
+        index_text(find("object")),
+        index_text(time),
     )
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def index_text(value: object) -> str:
+    """Return a text as the index keeps it; whatever is no text is empty.
+
+    PostgreSQL stores no U+0000 and looks up no text of more than 2,700 bytes. An entry may hold
+    both, and must not fail because of its index: a long text is cut, and its digest put at the end.
+    """
+    if not isinstance(value, str):
+        return ""
+    if len(value) <= _LONGEST and "\0" not in value:
+        return value
+    if len(value) > _LONGEST:
+        digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
+        value = f"{value[: _LONGEST - 80]}… sha256:{digest}"
+    return value.replace("\0", "\ufffd")
