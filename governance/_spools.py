@@ -156,6 +156,7 @@ class HomeSpools:
             home.place,
             make=functools.partial(make_messages, home),
             sign_gap=functools.partial(_sign_gap, home),
+            shared=bool(home.url),
         )
 
     def _busy(self, wait: float) -> LedgerUnavailableError:
