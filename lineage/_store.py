@@ -86,7 +86,7 @@ class Store(ABC):
 
         Args:
             gone: Bytes that must not be found afterwards.
-        entries: Entries were removed as well, not only personal data beside them.
+            entries: Entries were removed as well, not only personal data beside them.
 
         Returns:
             How many bytes of the files were searched for them.
