@@ -11,7 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from affidavit.errors import CheckpointError, LedgerError, LedgerUnavailableError
-from affidavit.lineage import Ledger, open_store, store_location
+from affidavit.lineage import Ledger, open_store
 
 if TYPE_CHECKING:
     from affidavit._home import Home
@@ -72,7 +72,7 @@ def _check_ours(home: Home) -> None:
         ledger.head()
     except CheckpointError as error:
         raise LedgerError(
-            f"The ledger at {store_location(home.database)} is not the one of {home.folder}.",
+            f"The ledger at {home.location} is not the one of {home.folder}.",
             hint="Copy log.pub and keys/ of its home to a new home here, or name another database.",
         ) from error
     finally:

@@ -97,6 +97,11 @@ class Home:
                 hint="One log key signs one log: unset AFFIDAVIT_STORE, or name another home.",
             )
 
+    @property
+    def location(self) -> str:
+        """Where the store is, as messages name it: without a password."""
+        return store_location(self.database)
+
     def moved(self) -> bool:
         """Return whether another store, or none, stands where this one was opened."""
         return self._present() != self._file
@@ -132,7 +137,7 @@ class Home:
             return Ledger(self.database, self.verifier, signer=self.signer())
         except OSError as error:
             raise LedgerUnavailableError(
-                f"The ledger {store_location(self.database)} cannot be reached: {error.strerror}.",
+                f"The ledger {self.location} cannot be reached: {error.strerror}.",
                 hint="Let this user read and write the folder.",
             ) from error
 

@@ -107,17 +107,14 @@ def init(
     """Make an Affidavit home: an empty ledger and its keys. Safe to run again."""
     from affidavit._home import create_home
     from affidavit._settings import load_settings
-    from affidavit.lineage import store_location
 
-    settings = load_settings()
-    home, made = create_home(
-        settings.home, actor=settings.actor, origin=origin, store=settings.store
-    )
+    now = load_settings()
+    home, made = create_home(now.home, actor=now.actor, origin=origin, store=now.store)
     facts = {
         "ok": True,
         "created": made,
         "home": str(home.folder),
-        "store": store_location(home.database),
+        "store": home.location,
         "origin": home.verifier.name,
         "key": str(home.verifier),
     }
