@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from affidavit.lineage._records import check_record
+from affidavit.lineage._record_kinds import check_record
 from affidavit.lineage._strict_json import parse_json
 
 Cells = tuple[Any, ...]

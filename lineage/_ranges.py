@@ -30,7 +30,7 @@ class Queries:
     """The queries for the rows from one log index up to another, which are their parameters.
 
     Args:
-        entries: For (index, body).
+        entries: For (index, body), of whatever types.
         tiles: For (position, hashes) of the tiles of leaves, by position.
         sizes: For the sizes of checkpoints above the first index and below the other.
         records: For the rows of each index table that only records have.
@@ -116,17 +116,13 @@ class _Reading:
         tiles: sqlite3.Cursor,
         index: Mapping[str, sqlite3.Cursor],
     ) -> bool:
-        if len(rows) != CHUNK or [row[0] for row in rows] != [*range(self.at, self.at + CHUNK)]:
+        numbers, bodies = [row[0] for row in rows], [row[1] for row in rows]
+        if numbers != [*range(self.at, self.at + CHUNK)] or set(map(type, numbers)) != {int}:
             return False
-        bodies = [row[1] for row in rows]
+        if set(map(type, bodies)) != {bytes}:
+            return False
         leaves = leaf_hashes(bodies)
-        stored = tiles.fetchmany(CHUNK // _WIDTH)
-        first = self.at // _WIDTH
-        if [row[0] for row in stored] != [*range(first, first + CHUNK // _WIDTH)]:
-            return False
-        if any(len(row[1]) != _WIDTH * HASH_SIZE for row in stored):
-            return False
-        if b"".join([row[1] for row in stored]) != b"".join(leaves):
+        if not self._tiles_hold(leaves, tiles.fetchmany(CHUNK // _WIDTH)):
             return False
         batch = read_batch(bodies, self.at)
         for name, expected in batch.rows.items():
@@ -136,6 +132,14 @@ class _Reading:
         self._grow(leaves)
         self.at += CHUNK
         return self._keep(batch)
+
+    def _tiles_hold(self, leaves: list[bytes], stored: list[tuple[Any, Any]]) -> bool:
+        first = self.at // _WIDTH
+        return (
+            [row[0] for row in stored] == [*range(first, first + CHUNK // _WIDTH)]
+            and all(len(row[1]) == _WIDTH * HASH_SIZE for row in stored)
+            and b"".join([row[1] for row in stored]) == b"".join(leaves)
+        )
 
     def _grow(self, leaves: list[bytes]) -> None:
         done = 0
