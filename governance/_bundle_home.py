@@ -35,6 +35,8 @@ def export_bundle(
 ) -> bytes:
     """Return the evidence bundle of a system, an artifact or an entry; the export is recorded.
 
+    Statements by a key that is revoked from there on are left out.
+
     Args:
         home: Whose ledger.
         settings: The settings in force.
@@ -52,6 +54,9 @@ def export_bundle(
     reader = Reader(home)
     asked = sorted(_asked(home, reader, key))
     indexes = {*asked, *_around(reader, asked)}
+    if len(asked) > 1:
+        # Evidence to be relied on: of a single entry that is not, the error says why.
+        indexes -= {index for index in indexes if _is_distrusted(home, reader, index)}
     if len(indexes) > MAX_ENTRIES:
         raise ConfigurationError(
             f"{key!r} stands for {len(indexes)} entries; a bundle holds {MAX_ENTRIES} at most.",
@@ -80,6 +85,13 @@ def export_bundle(
         disclosed=disclosed,
         report=report,
     )
+
+
+def _is_distrusted(home: Home, reader: Reader, index: int) -> bool:
+    envelope = reader.entry(index).envelope
+    if envelope is None:
+        return False
+    return home.keyring.history().reached(envelope.signatures[0][0], index) is not None
 
 
 def _checkpoint(home: Home, last: int) -> bytes:

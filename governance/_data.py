@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import gives_stream, guarded
@@ -16,10 +17,10 @@ from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
 from affidavit._policy import Question, enforce, unmet
 from affidavit._recording import record
-from affidavit._run import resource_of
+from affidavit._run import keep_parts, resource_of
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, ObligationError
-from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint, timestamp
+from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint_parts, timestamp
 from affidavit.policies import apply_obligations
 
 P = ParamSpec("P")
@@ -127,7 +128,7 @@ class _DataGuard:
                 f"The reader of {self._name!r} gave a {type(frame).__name__}, not a data frame.",
                 hint="Return a pandas, Polars or Arrow frame, or record other things with aff.run.",
             )
-        source = fingerprint(frame)
+        source, parts = fingerprint_parts(frame)
         origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
         tags = self._tags()
         columns = {column: tags.get(column, []) for column in names}
@@ -144,7 +145,7 @@ class _DataGuard:
         for item in applied:
             if item.kind == "exclude_as_feature":
                 note_exclusions(self._home, self._name, item.columns)
-        result = resource_of(self._home, governed, self._name, known=False)
+        result = resource_of(self._home, self._settings, governed, self._name, known=False)
         work = {
             "outcome": "read",
             "decision": ruling.id,
@@ -152,7 +153,13 @@ class _DataGuard:
         }
         # The untouched source is named only where it differs: its digest would be a second name
         # for the same content.
-        inputs = (origin,) if origin.digest != result.digest else ()
+        inputs: tuple[Resource, ...] = ()
+        if origin.digest != result.digest:
+            # With its parts, so that what the obligations changed can be told column by column.
+            if parts is not None:
+                kept = keep_parts(self._home, self._settings, origin.name, parts)
+                origin = replace(origin, annotations={"parts": kept})
+            inputs = (origin,)
         record(
             self._home,
             self._settings,

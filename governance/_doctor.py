@@ -21,6 +21,7 @@ _EXTRAS = {
     "frames": ("narwhals", "pyarrow", "numpy"),
     "explain": ("shap", "fairlearn", "sklearn"),
     "opa": ("opa_client",),
+    "hsm": ("securesystemslib", "pkcs11"),
     "postgres": ("psycopg",),
     "ui": ("streamlit", "jinja2", "altair"),
 }

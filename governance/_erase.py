@@ -126,7 +126,7 @@ def hold(
         )
     outcome = "released" if release else "held"
     statement = _about(pseudonym, HOLD, _facts(settings, pseudonym, outcome, reason))
-    return pseudonym, home.ledger.append([statement.sign(home.recorder).to_bytes()])[0]
+    return pseudonym, home.record(statement)
 
 
 def _about(pseudonym: str, kind: str, predicate: dict[str, Any]) -> Statement:

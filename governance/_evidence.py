@@ -5,17 +5,13 @@ from __future__ import annotations
 from affidavit._home import Home
 from affidavit.errors import EnvelopeError, ProofError, VerificationError
 from affidavit.lineage import (
-    APPROVAL,
     TRUST_ROOT,
     Checkpoint,
-    Envelope,
-    PublicKey,
+    Revoked,
     Statement,
-    TrustRoot,
     leaf_hash,
     open_checkpoint,
     parse_entry,
-    role_for,
     verify_inclusion,
 )
 
@@ -28,17 +24,44 @@ def verified_statement(home: Home, index: int) -> Statement:
         index: Its log index.
 
     Raises:
-        VerificationError: Its bytes, its place, its signature or the key's role do not hold.
+        VerificationError: Its bytes, its place, its signature or the key's role do not hold, or
+            its key was revoked from there on.
+        LedgerCorruptError: A trust root of the log does not hold.
     """
-    envelope, statement = _included(home, index)
+    statement, revoked = attributed_statement(home, index)
+    if revoked is not None:
+        raise EnvelopeError(
+            f"Entry {index} is {revoked.message}.",
+            hint="What rests on it has to be made anew.",
+            index=index,
+        )
+    return statement
+
+
+def attributed_statement(home: Home, index: int) -> tuple[Statement, Revoked | None]:
+    """Return a statement that holds, and the revocation that reaches it where there is one.
+
+    Args:
+        home: Whose ledger it is in.
+        index: Its log index.
+
+    Raises:
+        VerificationError: Its bytes, its place, its signature or the key's role do not hold.
+        LedgerCorruptError: A trust root of the log does not hold.
+    """
+    parsed = parse_entry(included_entry(home, index)[0])
+    if isinstance(parsed, dict):
+        raise VerificationError(f"Entry {index} is a record, not a statement.", index=index)
+    envelope, statement = parsed
+    before = home.keyring.history(index)
     try:
         if statement.predicate_type == TRUST_ROOT:
-            _check_root(home, envelope)
-        else:
-            _check_signer(_root_before(home, index), envelope, statement)
+            before.check(index, envelope, statement)
+            return statement, None
+        signer = before.signer(index, envelope, statement)
     except EnvelopeError as error:
         raise EnvelopeError(f"Entry {index}: {error.message}", index=index) from error
-    return statement
+    return statement, home.keyring.history().reached(signer, index)
 
 
 def included_entry(home: Home, index: int) -> tuple[bytes, Checkpoint, list[bytes]]:
@@ -64,32 +87,3 @@ def included_entry(home: Home, index: int) -> tuple[bytes, Checkpoint, list[byte
             index=index,
         ) from error
     return body, checkpoint, path
-
-
-def _included(home: Home, index: int) -> tuple[Envelope, Statement]:
-    parsed = parse_entry(included_entry(home, index)[0])
-    if isinstance(parsed, dict):
-        raise VerificationError(f"Entry {index} is a record, not a statement.", index=index)
-    return parsed
-
-
-def _check_signer(root: TrustRoot, envelope: Envelope, statement: Statement) -> None:
-    signer = root.keys[envelope.verify(root.find(role_for(statement)).get)].identity
-    if statement.predicate_type == APPROVAL and statement.predicate.get("actor") != signer:
-        raise EnvelopeError(f"The approval names another person than {signer!r}, who signed it.")
-
-
-def _root_before(home: Home, index: int) -> TrustRoot:
-    from affidavit._read import Reader
-
-    at = Reader(home, settled=False).newest("trust-root", before=index)
-    if at is None:
-        raise EnvelopeError("No trust root is in force there.", index=index)
-    envelope, statement = _included(home, at)
-    _check_root(home, envelope)
-    return TrustRoot.parse(statement)
-
-
-def _check_root(home: Home, envelope: Envelope) -> None:
-    pinned = PublicKey(home.verifier.public)
-    envelope.verify({pinned.keyid: pinned}.get)

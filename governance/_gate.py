@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit._approvals import makers, standing_approvals
 from affidavit._context import acting
-from affidavit._evidence import verified_statement
+from affidavit._evidence import attributed_statement
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
@@ -161,6 +162,8 @@ def collect_evidence(
 ) -> tuple[dict[str, Any], list[str], list[int]]:
     """Return the evidence about a model, each statement of it verified.
 
+    What a revoked key signed is in it as not verified: it was logged, and does not count.
+
     Args:
         home: Whose ledger it is in.
         digest: The model file's digest.
@@ -174,44 +177,45 @@ def collect_evidence(
         VerificationError: A statement does not hold.
     """
     reader = Reader(home)
-    run = verified_statement(home, run_entry)
+    run, distrusted = attributed_statement(home, run_entry)
     details = run.predicate["runDetails"]["metadata"]
     external = run.predicate["buildDefinition"]["externalParameters"]
     entries = [run_entry]
-    evaluations, fairness, explanations, approvals = [], [], [], []
+    evaluations, explanations = [], []
+    fairness: list[dict[str, Any]] = []
     for index in reader.evidence(digest, "evaluation"):
         entries.append(index)
-        ours = verified_statement(home, index).predicate[EVALUATION_FIELD]
-        evaluations.append({"verified": True, "time": ours["time"], "metrics": ours["metrics"]})
+        statement, revoked = attributed_statement(home, index)
+        ours, holds = statement.predicate[EVALUATION_FIELD], revoked is None
+        evaluations.append({"verified": holds, "time": ours["time"], "metrics": ours["metrics"]})
         try:
-            fairness.extend(_fairness(home, ours))
+            fairness.extend({**one, "verified": holds} for one in _fairness(home, ours))
         except (FairnessError, NotFoundError) as error:
             raise VerificationError(
                 f"The fairness counts at entry {index} are unusable: {error.message}", index=index
             ) from error
     for index in reader.evidence(digest, "explanation"):
         entries.append(index)
-        predicate = verified_statement(home, index).predicate
+        statement, revoked = attributed_statement(home, index)
+        predicate = statement.predicate
         summary = predicate["summary"]
         explanations.append(
             {
-                "verified": True,
+                "verified": revoked is None,
                 "time": predicate["time"],
                 "residual_max": summary["residual_max"],
                 "tolerance": summary["tolerance"],
             }
         )
-    for index in reader.evidence(digest, "approval"):
-        entries.append(index)
-        predicate = verified_statement(home, index).predicate
-        approvals.append(
-            {"verified": True, "approver": predicate["actor"], "time": predicate["time"]}
-        )
+    approvals, read = standing_approvals(home, digest)
+    people, runs = makers(home, digest)
+    entries += [index for index in (*read, *runs) if index not in entries]
     document = {
         "provenance": {
-            "verified": True,
+            "verified": distrusted is None,
             "time": details["finishedOn"],
             "trainer": run.predicate[RUN_FIELD]["actor"],
+            "makers": people,
         },
         "evaluations": evaluations,
         "fairness": fairness,

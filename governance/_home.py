@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 
 from affidavit._artifacts import ArtifactStore
+from affidavit._keyring import MOST_TRIES, PASSPHRASE, Keyring, TrustMovedError, person_name
 from affidavit.errors import (
     ConfigurationError,
     KeyFileError,
@@ -31,17 +32,17 @@ from affidavit.errors import (
     NotInitialisedError,
 )
 from affidavit.lineage import (
+    Appending,
     Ledger,
     NoteSigner,
     NoteVerifier,
     PayloadVault,
     SealedPayload,
+    Signer,
     SigningKey,
     Statement,
     TrustedKey,
     TrustRoot,
-    parse_entry,
-    read_key,
     read_secret,
     timestamp,
     write_key,
@@ -114,7 +115,7 @@ class Home:
         path = self.folder / "keys" / "log.pem"
         # An auditor may read the ledger and not the folder of the keys.
         if os.access(path.parent, os.X_OK) and path.exists():
-            signer = NoteSigner(self.verifier.name, self._key("log").private)
+            signer = NoteSigner(self.verifier.name, self.keyring.log_key().private)
         try:
             return Ledger(self.database, self.verifier, signer=signer)
         except OSError as error:
@@ -122,6 +123,16 @@ class Home:
                 f"The ledger {self.database} cannot be reached: {error.strerror}.",
                 hint="Let this user read and write the folder.",
             ) from error
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The private keys, and what the log says that they are trusted for."""
+        return Keyring(self)
+
+    @property
+    def recorder(self) -> Signer:
+        """The key that signs what the hooks record, in force now."""
+        return self.keyring.recorder()
 
     @cached_property
     def place(self) -> str:
@@ -137,13 +148,8 @@ class Home:
 
     def can_append(self) -> bool:
         """Return whether this user holds the keys that the log is written with."""
-        keys = self.folder / "keys"
-        return all(os.access(keys / name, os.R_OK) for name in ("log.pem", "recorder.pem"))
-
-    @cached_property
-    def recorder(self) -> SigningKey:
-        """The key that signs what the hooks record."""
-        return self._key("recorder")
+        held = (self.keyring.files("log"), self.keyring.files("recorder"))
+        return all(any(os.access(path, os.R_OK) for path in files) for files in held)
 
     @cached_property
     def vault(self) -> PayloadVault:
@@ -156,77 +162,55 @@ class Home:
         Returns:
             The log index of the first; -1 where there were none.
         """
-        bodies = [
-            entry if isinstance(entry, bytes) else entry.sign(self.recorder).to_bytes()
-            for entry in entries
-        ]
-        appended = self.ledger.append(bodies, payloads)
-        return appended[0] if appended else -1
+        signed = [n for n, entry in enumerate(entries) if _is_signed(entry)]
+        for _ in range(MOST_TRIES):
+            at = self.keyring.newest() if signed else -1
+            bodies = [
+                entry
+                if isinstance(entry, bytes)
+                else entry.sign(self.keyring.recorder(at)).to_bytes()
+                for entry in entries
+            ]
+
+            def check(log: Appending, at: int = at, bodies: list[bytes] = bodies) -> None:
+                if signed and self.keyring.newest(log.connection) != at:
+                    raise TrustMovedError
+                for n in signed:
+                    if isinstance(entries[n], bytes):
+                        self.keyring.vouch(log.tree.size + n, bodies[n])
+
+            # A key that is rotated just now signs nothing that could never verify.
+            with contextlib.suppress(TrustMovedError):
+                appended = self.ledger.append(bodies, payloads, check=check)
+                return appended[0] if appended else -1
+        raise KeyFileError(
+            "The trust root was changed again and again meanwhile.", hint="Try again."
+        )
 
     def trust_root(self) -> TrustRoot:
-        """Return the keys in force now, as the newest trust-root statement lists them."""
-        from affidavit._read import Reader
-
-        index = Reader(self, settled=False).newest("trust-root")
-        if index is None:
-            raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
-        parsed = parse_entry(self.ledger.entry(index))
-        if isinstance(parsed, dict):
-            raise KeyFileError("The trust root is not a statement.", hint="Run `affidavit verify`.")
-        return TrustRoot.parse(parsed[1])
-
-    def enrol(self, identity: str, role: str, *, actor: str) -> SigningKey:
-        """Make a key for a person and put it into the trust root.
-
-        Args:
-            identity: Whose key it is.
-            role: ``approver`` or ``recorder``.
-            actor: Who enrols it.
-
-        Returns:
-            The new key, which is kept in ``keys/`` too.
+        """Return the keys in force now, as the newest trust-root statement lists them.
 
         Raises:
-            ConfigurationError: There is no such role, or the name cannot be a person's.
-            KeyFileError: The person has a key of that role already.
+            KeyFileError: The log has no trust root.
+            LedgerCorruptError: A trust root does not hold.
         """
-        if role not in PERSONAL_ROLES:
-            raise ConfigurationError(
-                f"The role {role!r} is not one that a person is enrolled in.",
-                hint=f"There are {' and '.join(PERSONAL_ROLES)}.",
-            )
-        root = self.trust_root()
-        for known in root.keys.values():
-            if known.identity == identity and role in known.roles:
-                raise KeyFileError(f"{identity!r} is enrolled as {role} already.")
-        key = SigningKey.generate()
-        path = self.person_key(identity, role)
-        write_key(path, key, passphrase=os.environ.get("AFFIDAVIT_KEY_PASSPHRASE"))
-        try:
-            trusted = TrustedKey(identity, key.public, frozenset({role}))
-            statement = root.with_key(trusted).statement(
-                actor=actor, time=timestamp(), note=f"enrolled {identity} as {role}"
-            )
-            self.ledger.append([statement.sign(self._key("log")).to_bytes()])
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return key
+        root = self.keyring.history().root
+        if root is None:
+            raise KeyFileError("The log has no trust root.", hint="Run `affidavit verify`.")
+        return root
+
+    def enrol(self, identity: str, role: str, *, actor: str) -> str:
+        """Make a key for a person, put it into the trust root, and return its id.
+
+        See `affidavit._enrolment.enrol`, which can do more.
+        """
+        from affidavit._enrolment import enrol
+
+        return enrol(self, identity, role, actor=actor).keyid
 
     def person_key(self, identity: str, role: str) -> Path:
         """Return where a person's private key is kept."""
-        if not identity or any(not (ch.isalnum() or ch in "-_.@") for ch in identity):
-            raise ConfigurationError(
-                f"{identity!r} cannot name a person.",
-                hint="Use letters, digits and - _ . @, such as an e-mail address.",
-            )
-        return self.folder / "keys" / f"{role}-{identity}.pem"
-
-    def _key(self, name: str) -> SigningKey:
-        return read_key(
-            self.folder / "keys" / f"{name}.pem",
-            passphrase=os.environ.get("AFFIDAVIT_KEY_PASSPHRASE"),
-        )
+        return self.folder / "keys" / f"{person_name(identity, role)}.pem"
 
     def close(self) -> None:
         """Close the store."""
@@ -281,7 +265,7 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
     (folder / "artifacts").mkdir(mode=0o700)
-    passphrase = os.environ.get("AFFIDAVIT_KEY_PASSPHRASE")
+    passphrase = os.environ.get(PASSPHRASE)
     log, recorder = SigningKey.generate(), SigningKey.generate()
     signer = NoteSigner(origin, log.private)
     write_key(keys / "log.pem", log, passphrase=passphrase)
@@ -298,6 +282,10 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
     ledger = Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True)
     with contextlib.closing(ledger):
         ledger.append([statement.sign(log).to_bytes()])
+
+
+def _is_signed(entry: Statement | bytes) -> bool:
+    return isinstance(entry, Statement) or entry.startswith(b'{"payload"')
 
 
 _homes: dict[Path, Home] = {}

@@ -91,7 +91,7 @@ def evaluate(
         fairness = measure_fairness(
             _equals(y, chosen), _equals(predicted, chosen), groups, y_score=scores, seed=seed
         )
-    data = resource_of(home, X, f"{name} evaluation data")
+    data = resource_of(home, settings, X, f"{name} evaluation data")
     labels = _labels(y).digest
     predicate: dict[str, Any] = {
         "result": "PASSED",
@@ -144,7 +144,7 @@ def explain_model(
     settings, home = present()
     base = background if background is not None else X
     result = measurements.explain_model(model, X, background=base, seed=seed)
-    data = resource_of(home, X, f"{name} explained data")
+    data = resource_of(home, settings, X, f"{name} explained data")
     values = _keep(home, settings, f"{name} explanation values", result.to_arrow())
     kept = _keep(home, settings, f"{name} background", _arrow(base, limit=1000))
     predicate = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def plain_row(value: Any) -> bytes | None:
@@ -26,8 +26,9 @@ def plain_row(value: Any) -> bytes | None:
     ):
         return None
     try:
-        return _ENCODER.encode(value).encode()
-    except ValueError:  # not a number, or infinite
+        # Not a number and the infinities become null, as `json_safe` has it.
+        return orjson.dumps(value)
+    except TypeError:  # a number of more than 64 bits, or half a surrogate pair
         return None
 
 
@@ -36,8 +37,8 @@ def plain_value(value: Any) -> bytes | None:
     if value.__class__ not in _PLAIN:
         return None
     try:
-        return _ENCODER.encode(value).encode()
-    except ValueError:
+        return orjson.dumps(value)
+    except TypeError:
         return None
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit._home import Home
-from affidavit._payload_rows import json_safe
 from affidavit.errors import SpoolDamagedError
 from affidavit.lineage import Made, Message, SealedPayload, record_bytes
 
@@ -42,11 +41,7 @@ class Predictions:
         """
         try:
             fields, rows = json.loads(content)
-            # Half a surrogate pair passes through JSON, but no UTF-8 can carry it.
-            return cls(
-                dict(fields),
-                [(str(i), str(s), dict(json_safe(f)), json_safe(o)) for i, s, f, o in rows],
-            )
+            return cls(dict(fields), [(str(i), str(s), dict(f), o) for i, s, f, o in rows])
         except (ValueError, TypeError) as error:
             raise SpoolDamagedError(
                 f"A spooled message cannot be read: {error}.",

@@ -129,6 +129,11 @@ class Reader(EntryReader):
         query = select(ARTIFACT).where(ARTIFACT.c.digest == digest)
         return self._rows(query.order_by(ARTIFACT.c.entry.desc()))
 
+    def digests(self, prefix: str) -> list[str]:
+        """Return the digests of the artifacts that begin in some way, two of them at most."""
+        query = select(ARTIFACT.c.digest).where(ARTIFACT.c.digest.startswith(prefix)).distinct()
+        return [str(row["digest"]) for row in self._rows(query.limit(2))]
+
     def model_of_state(self, state: str) -> tuple[str, str] | None:
         """Return the (file digest, file name) of the newest model with an estimator state."""
         entries = select(ARTIFACT.c.entry).where(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from affidavit._approvals import APPROVED, standing_approvals
 from affidavit._evidence import verified_statement
 from affidavit._read import Reader
 from affidavit.errors import AffidavitError, NotFoundError, VerificationError
@@ -94,7 +95,7 @@ class SystemState:
         time: When that run ended.
         verdict: ``PASSED``, ``FAILED``, or empty where the gate was not asked about that model.
         verdict_entry: The log index of the newest verdict on it.
-        approvals: How many approvals that model has.
+        approvals: How many people's approvals of that model stand.
         failed_runs: How many runs failed, in all.
         predictions: How many predictions were served, in all.
     """
@@ -254,10 +255,19 @@ def read_system(home: Home, settings: Settings, name: str) -> SystemState:
         run.time,
         "" if verdict is None else read_evidence(home, verdict).outcome,
         verdict,
-        len(reader.approvals(found.digest)),
+        _approvals(home, found.digest),
         failed,
         served,
     )
+
+
+def _approvals(home: Home, digest: str) -> int:
+    """Return how many people's approvals stand; none where a statement does not hold."""
+    try:
+        standing, _ = standing_approvals(home, digest)
+    except AffidavitError:
+        return 0
+    return sum(one["verified"] and one["outcome"] == APPROVED for one in standing)
 
 
 def read_answers(

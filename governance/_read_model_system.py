@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from affidavit._approvals import APPROVED, WITHDRAWN
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
 from affidavit._read import Reader
@@ -214,6 +215,8 @@ def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterat
     for item in parts["approvals"]:
         if item.actor == run.actor:
             yield Finding("not independent", "The approver also made the run.", item.entry)
+        if item.outcome == WITHDRAWN:
+            yield Finding("withdrawn", f"{item.actor} took an approval back.", item.entry)
     if (_code(run).get("git") or {}).get("dirty"):
         yield Finding("uncommitted", "The run's code had uncommitted changes.", run.entry)
     for item in (*parts["evaluations"], *parts["explanations"]):
@@ -258,7 +261,8 @@ def _missing(run: Evidence, parts: Mapping[str, Any]) -> list[str]:
         found.append("No sensitive features were declared, and fairness was not measured.")
     if not parts["explanations"]:
         found.append("No explanation of this model is in the ledger (aff.explain_model).")
-    if not parts["approvals"]:
+    newest = {item.actor: item for item in reversed(parts["approvals"])}
+    if not any(item.outcome == APPROVED and not item.problem for item in newest.values()):
         found.append("Nobody has approved this model (affidavit approve).")
     if not parts["verdicts"]:
         found.append("The gate was not asked about this model (affidavit gate).")

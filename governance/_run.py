@@ -18,19 +18,20 @@ from affidavit._context import acting, current_run, present
 from affidavit._home import Home
 from affidavit._models import keep_model
 from affidavit._parameters import is_plain, recorded_value
-from affidavit._recording import record
+from affidavit._recording import keep_artifact, record
 from affidavit._settings import Settings
 from affidavit.errors import AffidavitError, ConfigurationError, FingerprintError
 from affidavit.lineage import (
     MAX_ENTRY,
     PROVENANCE,
     RUN_FIELD,
+    FileCache,
     Resource,
     Statement,
     code_facts,
     dump_json,
     environment_facts,
-    fingerprint,
+    fingerprint_parts,
     new_id,
     timestamp,
 )
@@ -94,7 +95,9 @@ class Run:
         Raises:
             FingerprintError: It has no canonical digest, such as a frame that repeats a column.
         """
-        resource = resource_of(self.home, thing, name)
+        resource = resource_of(
+            self.home, self._settings, thing, name, cached=self._settings.file_cache
+        )
         if resource.digest not in {item.digest for item in self._inputs}:
             self._inputs.append(resource)
         return resource
@@ -110,7 +113,7 @@ class Run:
             kept = keep_model(self.home, self._settings, thing, name or self.name)
             self._outputs.extend(kept)
             return kept[0]
-        resource = resource_of(self.home, thing, name, known=False)
+        resource = resource_of(self.home, self._settings, thing, name, known=False)
         self._outputs.append(resource)
         return resource
 
@@ -233,28 +236,61 @@ def run(name: str, *, purpose: str = "") -> AbstractContextManager[Run]:
     return _running(name, purpose)
 
 
-def resource_of(home: Home, thing: Any, name: str = "", *, known: bool = True) -> Resource:
+def resource_of(
+    home: Home,
+    settings: Settings,
+    thing: Any,
+    name: str = "",
+    *,
+    known: bool = True,
+    cached: bool = False,
+) -> Resource:
     """Return something as a resource, under the name that the ledger knows its content by.
+
+    The digests of its parts, where it is a table or a directory, are kept beside the ledger, so
+    that what differs between two of them can be told later.
 
     Args:
         home: Whose ledger is asked.
+        settings: Says what follows if the parts cannot be kept.
         thing: A data frame, array, estimator, path, bytes or JSON value.
         name: Its name where the ledger knows none.
         known: Whether the ledger is asked at all.
+        cached: Whether a file's digest may come from the cache of digests; the resource says so.
 
     Raises:
         FingerprintError: It has no canonical digest.
+        LedgerUnavailableError: Its parts cannot be kept, and ``on_error`` is ``block``.
     """
     from affidavit._read import Reader
 
-    found = fingerprint(thing)
+    hits = 0
+    if cached and isinstance(thing, os.PathLike):
+        with FileCache(home.folder / "cache" / "files.db") as cache:
+            found, parts = fingerprint_parts(thing, cache=cache)
+            hits = cache.hits
+    else:
+        found, parts = fingerprint_parts(thing)
     digest = found.digest
     if known:
         name = Reader(home, settled=False).made_as(str(digest)) or name
     if not name and isinstance(thing, os.PathLike):
         name = Path(thing).name
     detail = {key: value for key, value in found.detail.items() if _small(value)}
+    if parts is not None:
+        detail["parts"] = keep_parts(home, settings, name, parts)
+    if hits:
+        detail["from_cache"] = hits
     return Resource(name or found.kind, digest.value, digest.recipe, detail)
+
+
+def keep_parts(home: Home, settings: Settings, name: str, parts: bytes) -> str:
+    """Keep the digests of something's parts and return what names them, ``sha256:…``.
+
+    Raises:
+        LedgerUnavailableError: They cannot be written, and ``on_error`` is ``block``.
+    """
+    return f"sha256:{keep_artifact(home, settings, f'parts of {name}', parts)}"
 
 
 def take_argument(work: Run, name: str, value: Any) -> None:

@@ -163,7 +163,7 @@ class _ServeGuard:
             self._plain = plain_row(given)
         if self._plain is not None and len(given) <= MOST_FIELDS:
             self._subject = self._served.subject_of(given)
-            # Decoded only where more than the plain case comes of it.
+            # It is decoded only where more than the plain case comes of it.
             return
         self._plain = None
         self._rows = input_rows(given)

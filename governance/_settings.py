@@ -4,6 +4,7 @@
 [affidavit]
 home = ".affidavit"            # AFFIDAVIT_HOME
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
+file_cache = false             # whether inputs' files that have not changed are read again
 on_error = "block"             # what a failing ledger does to a call: block, spool, or warn
 durability = "process"         # of a served record: process (survives a kill), disk (flushed
                                # before the answer), or log (in the log before the answer)
@@ -44,7 +45,7 @@ from typing import Any, Literal
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "environment", "on_error", "durability"},
+    "affidavit": {"home", "environment", "on_error", "durability", "file_cache"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "people": None,
     "datasets": None,
@@ -64,6 +65,7 @@ class Settings:
         people: Declared people with their roles; None where there is no such table.
         environment: ``development`` or ``production``, told to the policies.
         on_error: What happens to a call whose record cannot be written.
+        file_cache: Whether digests of unchanged input files may come from the cache of digests.
         durability: When a served record is safe enough for the caller to go on.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
@@ -80,6 +82,7 @@ class Settings:
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
+    file_cache: bool = False
     on_error: Literal["block", "spool", "warn"] = "block"
     durability: Literal["process", "disk", "log"] = "process"
     engine: Literal["embedded", "opa"] = "embedded"
@@ -176,6 +179,7 @@ def _settings(
             "development",
             "production",
         ),
+        file_cache=_one_of("file_cache", main.get("file_cache", False), False, True),
         on_error=_one_of("on_error", main.get("on_error", "block"), "block", "spool", "warn"),
         durability=_one_of(
             "durability", main.get("durability", "process"), "process", "disk", "log"
@@ -256,10 +260,11 @@ def _policy_data(path: Path, stamp: _Stamp | None) -> Mapping[str, Any]:
     return value
 
 
-def _one_of(setting: str, value: Any, *permitted: str) -> Any:
-    if value not in permitted:
+def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
+    if value not in permitted or type(value) is not type(permitted[0]):
         raise ConfigurationError(
-            f"The setting {setting} is {value!r}.", hint=f"It can be {' or '.join(permitted)}."
+            f"The setting {setting} is {value!r}.",
+            hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import replace
 
 from affidavit._home import Home
@@ -16,6 +17,8 @@ from affidavit.lineage import (
     resources,
     verify_ledger,
 )
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 def verify_home(
@@ -46,12 +49,19 @@ def verify_home(
     kept: dict[str, tuple[str, int]] = {}
 
     def note_kept(index: int, statement: Statement) -> None:
-        given, made = statement.predicate.get("inputs"), statement.predicate.get("outputs")
-        lists = [part for part in (given, made) if isinstance(part, list)]
+        said = statement.predicate
+        definition = said.get("buildDefinition")
+        used = definition.get("resolvedDependencies") if isinstance(definition, dict) else None
+        named_in = (said.get("inputs"), said.get("outputs"), said.get("configuration"), used)
+        lists = [part for part in named_in if isinstance(part, list)]
         named = resources([item for part in lists for item in part])
         for item in (*statement.subjects, *named):
-            if (item.annotations or {}).get("kept") is True:
+            notes = item.annotations or {}
+            if notes.get("kept") is True:
                 kept.setdefault(item.sha256, (item.name, index))
+            parts = notes.get("parts")
+            if isinstance(parts, str) and _DIGEST.fullmatch(parts):
+                kept.setdefault(parts.removeprefix("sha256:"), (f"parts of {item.name}", index))
 
     report = verify_ledger(
         home.database,

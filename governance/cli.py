@@ -15,7 +15,8 @@ import typer
 from affidavit import __version__
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
-from affidavit._cli_keys import keys
+from affidavit._cli_files import register_files
+from affidavit._cli_keys import keys, print_distrusted, verdict
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
 from affidavit._cli_show import register_show
@@ -46,6 +47,7 @@ app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
 register_erase(app)
+register_files(app)
 register_drain(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -166,8 +168,7 @@ def verify(
     if as_json:
         print_json(report.to_dict())
     else:
-        verdict = "Verified." if report.ok else f"NOT VERIFIED: {len(report.errors)} finding(s)."
-        say(verdict, "bold green" if report.ok else "bold red")
+        say(*verdict(report))
         print_facts(
             {
                 "entries": f"{report.size} ({report.statements} statements, "
@@ -178,6 +179,7 @@ def verify(
                 "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
             }
         )
+        print_distrusted(report)
         _show_completeness(report)
         if report.errors:
             rows = [(f.where, f.code, f.message) for f in report.errors]
@@ -301,16 +303,22 @@ def approve(
     *,
     person: Annotated[str, typer.Option("--as", help="The approver's enrolled identity.")],
     comment: Annotated[str, typer.Option(help="What the approver wants to say.")] = "",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take the approval back that the person gave.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sign an approval of a model with a person's own key."""
+    """Sign an approval of a model with a person's own key, or withdraw it."""
     from affidavit._approve import approve as sign
     from affidavit._context import present
 
     settings, home = present()
-    digest = sign(home, settings, reference, person, comment)
+    digest = sign(home, settings, reference, person, comment, withdraw=withdraw)
+    outcome = "withdrawn" if withdraw else "approved"
     if as_json:
-        print_json({"ok": True, "digest": digest, "approver": person})
+        print_json({"ok": True, "digest": digest, "approver": person, "outcome": outcome})
+    elif withdraw:
+        say(f"{person} withdrew the approval of {digest}. The gate has to be asked again.")
     else:
         say(f"{person} approved {digest}.")
 

@@ -36,12 +36,12 @@ zeros; a ``null`` column has no body. The values of null slots are zero or empty
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import FingerprintError, MissingDependencyError
+from affidavit.lineage._digest import new_hash
 
 try:
     import numpy as np
@@ -66,18 +66,20 @@ _I64_MAX = 2**63 - 1
 _I32_MAX = 2**31 - 1
 
 
-def row_group_leaf(array: Any, name: str) -> bytes:
+def row_group_leaf(array: Any, name: str, algorithm: str = "sha256") -> bytes:
     """The Merkle leaf hash of one row group of a column.
 
     Args:
         array: The rows, a pyarrow array.
         name: The column's canonical type name, from `type_name`.
+        algorithm: The hash algorithm, one of 32 bytes.
 
     Returns:
         The leaf hash, 32 bytes.
     """
     label = name.encode()
-    state = hashlib.sha256(b"\x00" + struct.pack("<Q", len(label)) + label)
+    state = new_hash(algorithm)
+    state.update(b"\x00" + struct.pack("<Q", len(label)) + label)
     state.update(struct.pack("<Q", len(array)))
     _feed(state, array)
     return state.digest()

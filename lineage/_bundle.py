@@ -29,7 +29,7 @@ from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._cosignature import Cosignature, WitnessVerifier, check_quorum
 from affidavit.lineage._envelope import STATEMENT_TYPE, Envelope
 from affidavit.lineage._findings import Faults
-from affidavit.lineage._keys import SigningKey
+from affidavit.lineage._keys import Signer
 from affidavit.lineage._ledger import Ledger
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._payloads import check_disclosures
@@ -110,7 +110,7 @@ class BundleReport:
 def build_bundle(
     ledger: Ledger,
     indexes: Iterable[int],
-    key: SigningKey,
+    key: Signer,
     *,
     name: str,
     actor: str,
@@ -286,6 +286,13 @@ def _entries(
         for fault in faults.found:
             raise EnvelopeError(f"Entry {index}: {fault.message}", index=index)
         found.append(BundleEntry(index, parsed, disclosed))
+    check.finish()
+    for fault in check.distrusted.found:
+        raise EnvelopeError(
+            f"Entry {fault.index}: {fault.message}",
+            hint="Evidence that rests on it has to be made anew.",
+            index=fault.index,
+        )
     if check.root is None:
         raise EnvelopeError("The bundle holds no trust root.")
     return found, check.root

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from affidavit.errors import EnvelopeError, VerificationError
 from affidavit.lineage._envelope import STATEMENT_TYPE, Envelope
 from affidavit.lineage._findings import Faults
-from affidavit.lineage._keys import PublicKey
 from affidavit.lineage._note import NoteVerifier
-from affidavit.lineage._predicates import APPROVAL, TRUST_ROOT
+from affidavit.lineage._predicates import TRUST_ROOT
 from affidavit.lineage._records import Parsed
 from affidavit.lineage._statement import Statement
-from affidavit.lineage._trust import TrustRoot, role_for
+from affidavit.lineage._trust import TrustRoot
+from affidavit.lineage._trust_history import TrustHistory
 
 
 @dataclass(slots=True)
@@ -22,14 +24,26 @@ class StatementCheck:
     Args:
         verifier: The pinned log key; trust roots must be signed by it.
         faults: Where faults are noted.
+        distrusted: Where statements are noted that a valid key signed and a later trust root
+            revoked from an earlier entry on.
     """
 
     verifier: NoteVerifier
     faults: Faults
-    root: TrustRoot | None = None
+    distrusted: Faults = field(default_factory=Faults)
     statements: int = 0
     records: int = 0
-    _keys: dict[str, dict[str, PublicKey]] = field(default_factory=dict)
+    history: TrustHistory = field(init=False)
+    # Eight bytes for each statement: a revocation may reach back to any of them.
+    _signed: dict[str, array[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.history = TrustHistory(self.verifier)
+
+    @property
+    def root(self) -> TrustRoot | None:
+        """The trust root in force now."""
+        return self.history.root
 
     def entry(self, index: int, parsed: Parsed) -> None:
         """Check the next entry."""
@@ -42,36 +56,20 @@ class StatementCheck:
         except VerificationError as error:
             self.faults.add("statement-invalid", f"entry {index}", error.message, index)
 
+    def finish(self) -> None:
+        """Note each statement that a revocation reaches."""
+        for keyid, revoked in self.history.revoked.items():
+            signed = self._signed.get(keyid, array("Q"))
+            for index in signed[bisect_left(signed, revoked.since) :]:
+                self.distrusted.add(
+                    "statement-revoked", f"entry {index}", f"{revoked.message}.", index
+                )
+
     def _statement(self, index: int, envelope: Envelope, statement: Statement) -> None:
         if envelope.payload_type != STATEMENT_TYPE:
             raise EnvelopeError(f"The payload type {envelope.payload_type[:100]!r} is unknown.")
         if statement.predicate_type == TRUST_ROOT:
-            self._trust_root(envelope, statement)
+            self.history.apply(index, self.history.check(index, envelope, statement))
             return
-        if self.root is None:
-            if index == 0:
-                raise EnvelopeError("The log does not begin with a trust root.")
-            raise EnvelopeError("No valid trust root comes before it in the log.")
-        signer = envelope.verify(self._allowed(self.root, role_for(statement)).get)
-        if signer != envelope.signatures[0][0]:
-            # The index names the first signature's key as the signer.
-            raise EnvelopeError("Its first signature is not by a trusted key.")
-        identity = self.root.keys[signer].identity
-        if statement.predicate_type == APPROVAL and statement.predicate.get("actor") != identity:
-            raise EnvelopeError(
-                f"It names {statement.predicate.get('actor')!r} as the approver, but is signed by "
-                f"{identity!r}."
-            )
-
-    def _trust_root(self, envelope: Envelope, statement: Statement) -> None:
-        pinned = PublicKey(self.verifier.public)
-        envelope.verify({pinned.keyid: pinned}.get)
-        root = TrustRoot.parse(statement)
-        if root.origin != self.verifier.name or pinned.keyid not in root.find("log"):
-            raise EnvelopeError("The trust root is not one of this log and its key.")
-        self.root, self._keys = root, {}
-
-    def _allowed(self, root: TrustRoot, role: str) -> dict[str, PublicKey]:
-        if role not in self._keys:
-            self._keys[role] = root.find(role)
-        return self._keys[role]
+        signer = self.history.signer(index, envelope, statement)
+        self._signed.setdefault(signer, array("Q")).append(index)

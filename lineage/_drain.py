@@ -115,12 +115,15 @@ class Drainer:
             place = places.get(writer) or self._place_of(writer)
             reader = SpoolReader(self.folder, self.secret, writer, place)
             budget -= reader.read(segments.get(writer, []), budget)
-            if reader.items or reader.finished:
+            if place is None and reader.finished and self._place_of(writer) is not None:
+                # It was opened after it was looked up, and its process was killed since.
+                continue
+            if reader.has_moved() or reader.finished:
                 readers.append(reader)
             if budget <= 0:
                 # Not all were read: what is left of this one or the others comes next.
                 break
-        if any(reader.items for reader in readers):
+        if any(reader.has_moved() for reader in readers):
             self._commit(readers, done)
         for reader in readers:
             reader.clean_up()
@@ -155,10 +158,12 @@ class Drainer:
         done.lost += batch.lost
 
     def _write(self, readers: Sequence[SpoolReader], batch: _Batch) -> None:
+        ready = self.ledger.prepare(batch.bodies) if batch.bodies else None
         with self.ledger.transaction() as log:
             for reader in readers:
-                _move(log.connection, reader, self.place)
-            log.add(batch.bodies, batch.payloads)
+                if reader.has_moved():
+                    _move(log.connection, reader, self.place)
+            log.add(batch.bodies, batch.payloads, ready)
 
     def _made(self, readers: Sequence[SpoolReader]) -> _Batch:
         messages = [item for r in readers for item in r.items if isinstance(item, Message)]

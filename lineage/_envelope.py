@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 
 from affidavit.errors import EnvelopeError
-from affidavit.lineage._keys import PublicKey, SigningKey
+from affidavit.lineage._keys import PublicKey, Signer
 from affidavit.lineage._strict_json import dump_json, parse_json
 
 STATEMENT_TYPE = "application/vnd.in-toto+json"
@@ -113,7 +113,7 @@ class Envelope:
         return signer
 
 
-def sign_envelope(payload: bytes, payload_type: str, *keys: SigningKey) -> Envelope:
+def sign_envelope(payload: bytes, payload_type: str, *keys: Signer) -> Envelope:
     """Return an envelope over a payload, signed by each key in turn.
 
     Raises:

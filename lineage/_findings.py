@@ -121,6 +121,9 @@ class VerificationReport:
         checkpoints: How many checkpoints were checked.
         errors: What is wrong; empty where everything holds.
         more_errors: How many further errors are not listed.
+        distrusted: The statements that hold, and are not to be relied on all the same: a trust
+            root revokes their key from an earlier entry on.
+        more_distrusted: How many further ones are not listed.
         writers: How many processes numbered records.
         gaps: What is not in the log although it happened, as signed statements say.
         unclosed: Processes that have not said which record was their last.
@@ -135,6 +138,8 @@ class VerificationReport:
     checkpoints: int
     errors: tuple[Fault, ...]
     more_errors: int = 0
+    distrusted: tuple[Fault, ...] = ()
+    more_distrusted: int = 0
     writers: int = 0
     gaps: tuple[Gap, ...] = ()
     unclosed: tuple[UnclosedWriter, ...] = ()
@@ -167,6 +172,8 @@ class VerificationReport:
             "checkpoints": self.checkpoints,
             "errors": [fault.to_dict() for fault in self.errors],
             "more_errors": self.more_errors,
+            "distrusted": [fault.to_dict() for fault in self.distrusted],
+            "more_distrusted": self.more_distrusted,
             "writers": self.writers,
             "gaps": [gap.to_dict() for gap in self.gaps],
             "unclosed": [writer.to_dict() for writer in self.unclosed],

@@ -12,23 +12,28 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import FingerprintError
 from affidavit.lineage._digest import Digest, Fingerprint
+from affidavit.lineage._strict_json import dump_json
+
+if TYPE_CHECKING:
+    from affidavit.lineage._file_cache import FileCache
 
 JSON_RECIPE = "json-v1"
 BYTES_RECIPE = "bytes-v1"
 _FRAME_LIBRARIES = frozenset({"pandas", "polars", "pyarrow", "narwhals", "duckdb", "_duckdb"})
 
 
-def fingerprint(value: Any) -> Fingerprint:  # noqa: PLR0911  # one per recipe
+def fingerprint(value: Any, *, cache: FileCache | None = None) -> Fingerprint:
     """The fingerprint of an object, under the recipe for its type.
 
     Args:
         value: A path object or an open file (the file's or directory's content), a data frame or
             series, an array or sparse matrix, an estimator, bytes, or a value that JSON can hold.
             Text is a value, never a path: wrap a path in `pathlib.Path`.
+        cache: Where the digests of unchanged files may be found; none by default.
 
     Returns:
         The fingerprint.
@@ -37,20 +42,47 @@ def fingerprint(value: Any) -> Fingerprint:  # noqa: PLR0911  # one per recipe
         FingerprintError: No recipe fits the object, or the one that fits refuses it.
         MissingDependencyError: The recipe needs a library that is not installed.
     """
+    return fingerprint_parts(value, cache=cache)[0]
+
+
+def fingerprint_parts(
+    value: Any, *, cache: FileCache | None = None
+) -> tuple[Fingerprint, bytes | None]:
+    """The fingerprint of an object, and the digests of its parts where it has any.
+
+    Args:
+        value: As for `fingerprint`.
+        cache: As for `fingerprint`.
+
+    Returns:
+        The fingerprint, and a JSON document: of a table its `TableTree`, of a directory its
+        manifest. Both give the fingerprint's digest again, so whoever has one need not trust where
+        it came from.
+
+    Raises:
+        FingerprintError: No recipe fits the object, or the one that fits refuses it.
+        MissingDependencyError: The recipe needs a library that is not installed.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
         digest = Digest.of(data, recipe=BYTES_RECIPE)
-        return Fingerprint(digest, "bytes", {"size": len(data)})
+        return Fingerprint(digest, "bytes", {"size": len(data)}), None
     if isinstance(value, os.PathLike):
-        return _path_fingerprint(Path(value))
+        return _path_fingerprint(Path(value), cache)
     if isinstance(value, io.IOBase):
-        return _path_fingerprint(_path_of(value))
+        return _path_fingerprint(_path_of(value), cache)
     names = {f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__}
     libraries = {name.partition(".")[0] for name in names}
     if libraries & _FRAME_LIBRARIES or hasattr(value, "__arrow_c_stream__"):
-        from affidavit.lineage._frames import table_fingerprint
+        from affidavit.lineage._frames import table_tree
 
-        return table_fingerprint(value)
+        tree = table_tree(value)
+        return tree.fingerprint(), dump_json(tree.to_dict())
+    return _whole_fingerprint(value, names, libraries), None
+
+
+def _whole_fingerprint(value: Any, names: set[str], libraries: set[str]) -> Fingerprint:
+    """The fingerprint of an object that has no parts of its own."""
     if "numpy" in libraries or any(name.startswith("scipy.sparse.") for name in names):
         from affidavit.lineage._arrays import array_fingerprint
 
@@ -109,10 +141,13 @@ def _check(value: Any, path: str, above: set[int]) -> None:
         _check(item, place, above | {id(value)})
 
 
-def _path_fingerprint(path: Path) -> Fingerprint:
+def _path_fingerprint(path: Path, cache: FileCache | None) -> tuple[Fingerprint, bytes | None]:
     from affidavit.lineage._files import directory_manifest, file_fingerprint
 
-    return directory_manifest(path).fingerprint() if path.is_dir() else file_fingerprint(path)
+    if not path.is_dir():
+        return file_fingerprint(path, cache=cache), None
+    manifest = directory_manifest(path, cache=cache)
+    return manifest.fingerprint(), manifest.to_bytes()
 
 
 def _path_of(handle: io.IOBase) -> Path:

@@ -8,12 +8,12 @@ This module takes data frames apart into named columns:
   or ``index`` (``level_0``, … in a MultiIndex). Column labels are taken as text.
 - A series or a lone array is a table of one column under its own name, or ``values``.
 - A narwhals frame is the frame that it wraps. A lazy frame is refused: it is a query, not rows.
+- A DuckDB relation is run and its rows are taken as they come: see `_table_stream`.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import FingerprintError, MissingDependencyError
 from affidavit.lineage._arrow_form import row_group_leaf, type_name
+from affidavit.lineage._table_stream import check_names, is_stream, naming, stream_tree
 from affidavit.lineage._table_tree import GROUP_ROWS, TableColumn, TableTree
 
 try:
@@ -38,12 +39,14 @@ _PARALLEL_ROWS = 20_000
 _Column = tuple[str, Callable[[], Any]]
 
 
-def table_tree(frame: Any) -> TableTree:
+def table_tree(frame: Any, algorithm: str = "sha256") -> TableTree:
     """The digests of a table, per column and per row group.
 
     Args:
-        frame: A pandas or Polars data frame or series, a pyarrow table, record batch or array, a
-            DuckDB relation, a narwhals data frame, or any object with ``__arrow_c_stream__``.
+        frame: A pandas or Polars data frame or series, a pyarrow table, record batch, array or
+            record batch reader, a DuckDB relation or query result, a narwhals data frame, or any
+            object with ``__arrow_c_stream__``. A reader and a query result are read to their end.
+        algorithm: The hash algorithm: ``sha256`` or ``blake3``.
 
     Returns:
         The tree, whose root is the table's digest.
@@ -53,38 +56,36 @@ def table_tree(frame: Any) -> TableTree:
             have no canonical form; the message names it.
         MissingDependencyError: numpy or pyarrow is not installed.
     """
+    if type(frame).__module__.partition(".")[0] == "narwhals" and hasattr(frame, "to_native"):
+        frame = frame.to_native()
+    if is_stream(frame):
+        return stream_tree(frame, algorithm)
     n_rows, columns = _columns_of(frame)
-    doubles = sorted(name for name, n in Counter(name for name, _ in columns).items() if n > 1)
-    if doubles:
-        raise FingerprintError(
-            f"A table needs distinct column names; found more than once: {', '.join(doubles)}.",
-            hint="Rename the columns (an index counts as a column), or reset the index.",
-        )
+    check_names(name for name, _ in columns)
+    hash_column = partial(_hash_column, algorithm=algorithm)
     if n_rows < _PARALLEL_ROWS or len(columns) < 2 or _THREADS < 2:
-        done = [_hash_column(column) for column in columns]
+        done = [hash_column(column) for column in columns]
     else:
         # hashlib, numpy and pyarrow let go of the interpreter lock, so threads do help.
         with ThreadPoolExecutor(_THREADS) as pool:
-            done = list(pool.map(_hash_column, columns))
+            done = list(pool.map(hash_column, columns))
     return TableTree(n_rows, tuple(done))
 
 
-def table_fingerprint(frame: Any) -> Fingerprint:
+def table_fingerprint(frame: Any, algorithm: str = "sha256") -> Fingerprint:
     """The fingerprint of a table; see `table_tree` for what it takes and refuses."""
-    return table_tree(frame).fingerprint()
+    return table_tree(frame, algorithm).fingerprint()
 
 
-def table_digest(frame: Any) -> Digest:
+def table_digest(frame: Any, algorithm: str = "sha256") -> Digest:
     """The digest of a table; see `table_tree` for what it takes and refuses."""
-    return table_tree(frame).digest
+    return table_tree(frame, algorithm).digest
 
 
 def _columns_of(frame: Any) -> tuple[int, list[_Column]]:
     """The number of rows, and each column's name with a function that gives its Arrow data."""
     module = type(frame).__module__.partition(".")[0]
     kind = type(frame).__name__
-    if module == "narwhals" and hasattr(frame, "to_native"):
-        return _columns_of(frame.to_native())
     if kind == "LazyFrame":
         raise FingerprintError(
             "A lazy frame is a query, not rows, and may give other rows each time it runs.",
@@ -102,10 +103,8 @@ def _columns_of(frame: Any) -> tuple[int, list[_Column]]:
         if module == "polars":
             _refuse_objects(frame)
             table = frame.to_arrow()  # the stream gives views, which few kernels take
-        elif hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__"):
+        elif isinstance(frame, pa.Table) or hasattr(frame, "__arrow_c_array__"):
             table = pa.table(frame)
-        elif hasattr(frame, "to_arrow_table"):
-            table = frame.to_arrow_table()
         else:
             raise FingerprintError(
                 f"Expected a data frame; found {type(frame).__module__}.{kind}.",
@@ -160,9 +159,9 @@ def _pandas_array(series: Any) -> Any:
     return pa.array(series, from_pandas=True)
 
 
-def _hash_column(column: _Column) -> TableColumn:
+def _hash_column(column: _Column, algorithm: str) -> TableColumn:
     name, load = column
-    try:
+    with naming(name):
         data = load()
         data = pa.chunked_array([data]) if isinstance(data, pa.Array) else data
         kind = type_name(data.type)
@@ -172,12 +171,5 @@ def _hash_column(column: _Column) -> TableColumn:
         for start in range(0, len(data), GROUP_ROWS):
             group = data.slice(start, GROUP_ROWS)
             array = group.chunk(0) if group.num_chunks == 1 else pa.concat_arrays(group.chunks)
-            leaves += row_group_leaf(array, kind)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise FingerprintError(
-            f"Column {name!r} has no canonical form: {str(error).rstrip('.')}.",
-            hint="Give the column one type, for example with astype.",
-        ) from error
-    except FingerprintError as error:
-        raise FingerprintError(f"Column {name!r}: {error.message}", hint=error.hint) from error
-    return TableColumn(name, kind, bytes(leaves))
+            leaves += row_group_leaf(array, kind, algorithm)
+    return TableColumn(name, kind, bytes(leaves), algorithm)

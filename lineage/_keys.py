@@ -1,33 +1,49 @@
-"""Ed25519 keys: made, kept as PKCS#8 PEM with mode 0600, and named by their key id.
+"""Keys that sign and check envelopes, their two signature schemes, and their ids.
 
-A key id is the SHA-256 of the key's SubjectPublicKeyInfo (RFC 5280 §4.1) in lowercase hex.
+| scheme | key | signature |
+|---|---|---|
+| ``ed25519`` | the 32 bytes of RFC 8032 §5.1.5 | RFC 8032 §5.1.6 |
+| ``ecdsa-sha2-nistp256`` | a P-256 point, uncompressed (SEC 1 §2.3.3) | DER (RFC 3279 §2.2.3) |
+
+A key id is the SHA-256 of the key's SubjectPublicKeyInfo (RFC 5280 §4.1; RFC 8410 §4, RFC 5480 §2)
+in lowercase hex. The scheme of a key comes from the trust root, never from an envelope.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
+    load_der_public_key,
 )
 
 from affidavit.errors import KeyFileError
-from affidavit.lineage._note import raw_public
+from affidavit.lineage._note import check_public, raw_public
+
+ED25519 = "ed25519"
+ECDSA_P256 = "ecdsa-sha2-nistp256"
+SCHEMES = (ED25519, ECDSA_P256)
+"""The signature schemes, by the names that securesystemslib gives them."""
+
+_PEM_HEAD, _PEM_FOOT = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+_SPKI_HEADS = {
+    # RFC 8410 §4: id-Ed25519, no parameters.
+    ED25519: bytes.fromhex("302a300506032b6570032100"),
+    # RFC 5480 §2: id-ecPublicKey, secp256r1.
+    ECDSA_P256: bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +51,112 @@ class PublicKey:
     """A public key that envelopes are checked with.
 
     Args:
-        raw: The 32 bytes of the Ed25519 public key.
+        raw: The key's bytes, in the one form that its scheme has.
+        scheme: One of `SCHEMES`.
     """
 
     raw: bytes
+    scheme: str = ED25519
+
+    @property
+    def spki(self) -> bytes:
+        """The SubjectPublicKeyInfo in DER."""
+        return _SPKI_HEADS[self.scheme] + self.raw
 
     @property
     def keyid(self) -> str:
         """The SHA-256 of the SubjectPublicKeyInfo, in hex."""
-        return hashlib.sha256(self._key().public_bytes(*_SPKI)).hexdigest()
+        return hashlib.sha256(self.spki).hexdigest()
 
-    def verify(self, signature: bytes, message: bytes) -> None:
-        """Accept a signature or raise `cryptography.exceptions.InvalidSignature`."""
-        self._key().verify(signature, message)
-
-    def _key(self) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(self.raw)
+    @property
+    def pem(self) -> str:
+        """The SubjectPublicKeyInfo in PEM (RFC 7468 §13)."""
+        encoded = base64.b64encode(self.spki).decode()
+        lines = [encoded[at : at + 64] for at in range(0, len(encoded), 64)]
+        return "\n".join([_PEM_HEAD, *lines, _PEM_FOOT, ""])
 
     @property
     def base64(self) -> str:
         """The raw key in base64, as it stands in a trust root."""
         return base64.b64encode(self.raw).decode()
 
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Accept a signature or raise `cryptography.exceptions.InvalidSignature`."""
+        if self.scheme == ED25519:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
+        elif self.scheme == ECDSA_P256:
+            key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), self.raw)
+            key.verify(signature, message, ec.ECDSA(SHA256()))
+        else:
+            raise InvalidSignature(f"no key has the scheme {self.scheme!r}")
 
-_SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    def check(self) -> PublicKey:
+        """Return the key itself where it may be enrolled.
+
+        Raises:
+            KeyFileError: The scheme is unknown; the key is weak, no point of its curve, or not in
+                its canonical form.
+        """
+        if self.scheme == ED25519:
+            check_public(self.raw)
+        elif self.scheme == ECDSA_P256:
+            if len(self.raw) != 65 or self.raw[0] != 4:
+                raise KeyFileError(
+                    "A P-256 public key is an uncompressed point: 65 bytes, of which the first is "
+                    f"04; there are {len(self.raw)}, of which the first is {self.raw[:1].hex()}."
+                )
+            try:
+                ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), self.raw)
+            except ValueError as error:
+                raise KeyFileError("The public key is not a point of the curve P-256.") from error
+        else:
+            raise KeyFileError(
+                f"No key has the scheme {self.scheme!r}.",
+                hint=f"There are {' and '.join(SCHEMES)}.",
+            )
+        return self
+
+    @classmethod
+    def parse(cls, content: bytes) -> PublicKey:
+        """Return the public key in a SubjectPublicKeyInfo, in PEM or DER, fit to be enrolled.
+
+        Raises:
+            KeyFileError: It is none, is of another algorithm or curve, is weak, or is not in its
+                canonical DER form.
+        """
+        der = _der_of_pem(content) if content.lstrip().startswith(b"-----") else content
+        for scheme, head in _SPKI_HEADS.items():
+            if der.startswith(head):
+                return cls(der[len(head) :], scheme).check()
+        raise KeyFileError(
+            f"The public key is refused: {_what(der)}.",
+            hint="Give an Ed25519 key, or a key of the curve P-256 with the curve's name and an "
+            "uncompressed point.",
+        )
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """Whatever signs envelopes: a key file, or a key that never leaves its device or service."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+
+    @property
+    def keyid(self) -> str:
+        """The public half's key id."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature over a message, in the scheme of the public half."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key that signs envelopes.
+    """An Ed25519 private key that signs envelopes.
 
     Args:
-        private: The Ed25519 private key.
+        private: The private key.
         keyid: The public half's key id.
     """
 
@@ -93,95 +183,28 @@ class SigningKey:
         return self.private.sign(message)
 
 
-def write_key(path: Path, key: SigningKey, *, passphrase: str | None = None) -> None:
-    """Write a private key as PKCS#8 PEM, readable by its owner alone.
-
-    Args:
-        path: Where the key goes; a file that exists is never overwritten.
-        key: The key.
-        passphrase: Encrypts the file where given.
-
-    Raises:
-        KeyFileError: The file exists or cannot be written.
-    """
-    encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
-    pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    write_secret(path, pem)
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a new file with mode 0600 and flush it to disk.
-
-    Raises:
-        KeyFileError: The file exists or cannot be written.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
+def _der_of_pem(content: bytes) -> bytes:
+    """Return what a PEM file holds between its lines (RFC 7468 §2), and nothing else."""
+    lines = content.decode("ascii", "replace").strip().splitlines()
+    if lines[0] != _PEM_HEAD or lines[-1] != _PEM_FOOT:
         raise KeyFileError(
-            f"There is a key file at {path} already.", hint="A key is never overwritten."
-        ) from error
-    except OSError as error:
-        raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        # Half a key would be neither usable nor replaceable.
-        path.unlink(missing_ok=True)
-        raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from error
-
-
-def read_secret(path: Path) -> bytes:
-    """Return the content of a secret file that only its owner may read.
-
-    Raises:
-        KeyFileError: The file is missing, unreadable, or open to others.
-    """
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read()
-    except FileNotFoundError as error:
-        raise KeyFileError(
-            f"The key file {path} is missing.",
-            hint="Restore it from your backup; without it nothing can be signed, but the ledger "
-            "can still be verified.",
-        ) from error
-    except OSError as error:
-        raise KeyFileError(f"The key file {path} cannot be read: {error.strerror}.") from error
-    if mode & 0o077:
-        raise KeyFileError(
-            f"The key file {path} has mode {mode:04o}, which lets others read it.",
-            hint=f"Run: chmod 600 {path}; and consider the key exposed.",
+            "The file is not one public key in PEM.",
+            hint="`openssl pkey -in key.pem -pubout` writes the public half of a key.",
         )
-    return content
-
-
-def read_key(path: Path, *, passphrase: str | None = None) -> SigningKey:
-    """Return the private key in a file.
-
-    Args:
-        path: A PKCS#8 PEM file with mode 0600.
-        passphrase: Needed where the file is encrypted.
-
-    Raises:
-        KeyFileError: The file is missing, open to others, or holds no Ed25519 key.
-    """
-    content = read_secret(path)
     try:
-        private = load_pem_private_key(content, passphrase.encode() if passphrase else None)
-    except TypeError as error:
-        raise KeyFileError(
-            f"The passphrase of {path} is missing or not wanted.",
-            hint="Set AFFIDAVIT_KEY_PASSPHRASE for an encrypted key.",
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            f"{path} is not a PKCS#8 PEM key, or the passphrase is wrong."
-        ) from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise KeyFileError(f"{path} holds a {type(private).__name__}, not an Ed25519 key.")
-    return SigningKey.of(private)
+        return base64.b64decode("".join(lines[1:-1]), validate=True)
+    except ValueError as error:
+        raise KeyFileError("The public key's PEM is not base64.") from error
+
+
+def _what(der: bytes) -> str:
+    try:
+        key = load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm):
+        return "it is no public key that can be read"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name != "secp256r1":
+        return f"it is of the curve {key.curve.name}, not P-256"
+    canonical = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if isinstance(key, ec.EllipticCurvePublicKey | Ed25519PublicKey) and canonical != der:
+        return "it is not in the canonical form, with an uncompressed point"
+    return f"it is a {type(key).__name__}"

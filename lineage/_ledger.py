@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from affidavit.errors import (
     LedgerCorruptError,
     LedgerError,
     NotFoundError,
-    SubjectKeyConflictError,
     VerificationError,
 )
 from affidavit.lineage._batch import Cells
@@ -30,14 +29,13 @@ from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
 from affidavit.lineage._records import MAX_ENTRY
 from affidavit.lineage._store import open_store
+from affidavit.lineage._stored_payloads import stored_keys, write_payloads
 from affidavit.lineage._tiles import TileReader, extend_tiles
 from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
 
 __all__ = ["MAX_ENTRY", "Appending", "Ledger"]
 
 _INDEX_LIMIT = 2**63 - 1
-# How many values one query names: below what any SQLite permits.
-_PARAMETERS = 500
 _NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
 
 
@@ -90,7 +88,7 @@ class Appending:
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
-            prepared: What `prepare` made of the entries, where it did so already.
+            prepared: What `Ledger.prepare` made of the entries, where it did so already.
 
         Returns:
             The entries' log indexes.
@@ -102,10 +100,10 @@ class Appending:
         if not bodies:
             return []
         first = self.tree.size
-        ready = (prepared or prepare(bodies, first)).moved_to(first)
+        ready = (prepared or _prepare(bodies, first)).moved_to(first)
         insert_rows(self.connection, ENTRY, list(enumerate(bodies, first)))
         extend_tiles(self.connection, self.tree, ready.leaves)
-        _write_payloads(self.connection, payloads)
+        write_payloads(self.connection, payloads)
         for table, rows in ready.rows.items():
             insert_rows(self.connection, table, rows)
         return list(range(first, self.tree.size))
@@ -151,12 +149,20 @@ class Ledger:
                 self.store.create_tables(connection)
                 self._write_checkpoint(connection, CompactRange())
 
-    def append(self, bodies: Sequence[bytes], payloads: Sequence[SealedPayload] = ()) -> list[int]:
+    def append(
+        self,
+        bodies: Sequence[bytes],
+        payloads: Sequence[SealedPayload] = (),
+        *,
+        check: Callable[[Appending], None] | None = None,
+    ) -> list[int]:
         """Append entries and sign the checkpoint that covers them, in one transaction.
 
         Args:
             bodies: The entries' exact bytes.
             payloads: Personal data that goes beside them.
+            check: Called with the transaction once nobody else can append, before anything is
+                added; nothing is written where it raises.
 
         Returns:
             The entries' log indexes.
@@ -169,11 +175,23 @@ class Ledger:
         """
         if not bodies:
             return []
-        # Before the write lock is taken: other writers need not wait for it. Where none of them
-        # came in between, the log is as long as this one left it.
-        ready = prepare(bodies, self._edge.size if self._edge else 0)
+        ready = self.prepare(bodies)
         with self.transaction() as open_log:
+            if check is not None:
+                check(open_log)
             return open_log.add(bodies, payloads, ready)
+
+    def prepare(self, bodies: Sequence[bytes]) -> Prepared:
+        """Read entries before the write lock is taken: other writers need not wait for it.
+
+        Args:
+            bodies: The entries' exact bytes; at least one.
+
+        Raises:
+            LedgerError: An entry is too large or is neither a signed statement nor a record.
+        """
+        # Where nobody comes in between, the log is as long as this one left it.
+        return _prepare(bodies, self._edge.size if self._edge else 0)
 
     @contextmanager
     def transaction(self) -> Iterator[Appending]:
@@ -318,7 +336,7 @@ class Ledger:
         return note, checkpoint
 
 
-def prepare(bodies: Sequence[bytes], first: int) -> Prepared:
+def _prepare(bodies: Sequence[bytes], first: int) -> Prepared:
     """Read entries and derive what is stored beside them.
 
     Args:
@@ -339,49 +357,6 @@ def prepare(bodies: Sequence[bytes], first: int) -> Prepared:
         return Prepared(first, leaf_hashes(bodies), rows_of_all(bodies, first))
     except VerificationError as error:
         raise LedgerError(f"An entry would not verify: {error.message}") from error
-
-
-def _write_payloads(connection: Connection, payloads: Sequence[SealedPayload]) -> None:
-    if not payloads:
-        return
-    ids = [payload.id for payload in payloads]
-    wanted = {payload.subject: payload.wrapped_key for payload in payloads}
-    known = stored_keys(connection, list(wanted))
-    taken = [
-        row
-        for start in range(0, len(ids), _PARAMETERS)
-        for row in connection.execute(
-            select(PAYLOAD.c.id).where(PAYLOAD.c.id.in_(ids[start : start + _PARAMETERS]))
-        )
-    ]
-    if taken or len(set(ids)) != len(ids):
-        raise LedgerError("A record's personal data is stored once; its id stands twice.")
-    for payload in payloads:
-        if known.get(payload.subject, wanted[payload.subject]) != payload.wrapped_key:
-            raise SubjectKeyConflictError(
-                "Another process made a key for the same data subject at the same moment.",
-                hint="Seal the payload again with the key that is stored.",
-            )
-    fresh = [(subject, wrapped) for subject, wrapped in wanted.items() if subject not in known]
-    if fresh:
-        insert_rows(connection, SUBJECT_KEY, fresh)
-    insert_rows(connection, PAYLOAD, [(p.id, p.subject, p.sealed) for p in payloads])
-
-
-def stored_keys(connection: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
-    """Return the wrapped keys that are stored, by data subject.
-
-    Args:
-        connection: A transaction on the store.
-        subjects: The store's pseudonyms of data subjects.
-    """
-    found: dict[str, bytes] = {}
-    for start in range(0, len(subjects), _PARAMETERS):
-        query = select(SUBJECT_KEY.c.subject, SUBJECT_KEY.c.wrapped).where(
-            SUBJECT_KEY.c.subject.in_(subjects[start : start + _PARAMETERS])
-        )
-        found.update((row[0], bytes(row[1])) for row in connection.execute(query))
-    return found
 
 
 def _newest_note(connection: Connection) -> bytes:

@@ -23,6 +23,7 @@ REPORT = "urn:affidavit:report:v1"
 ERASURE = "urn:affidavit:erasure:v1"
 HOLD = "urn:affidavit:hold:v1"
 BUNDLE = "urn:affidavit:bundle:v1"
+MODEL_SIGNATURE = "urn:affidavit:model-signature:v1"
 
 EVALUATION_FIELD = "urn:affidavit:evaluation:v1"
 """The extension field in which a test result carries metrics and fairness counts."""
@@ -45,6 +46,7 @@ KINDS = MappingProxyType(
         ERASURE: "erasure",
         HOLD: "hold",
         BUNDLE: "bundle",
+        MODEL_SIGNATURE: "model-signature",
     }
 )
 """The short name of each predicate type, as the index and the CLI show it."""

@@ -160,6 +160,10 @@ class SpoolReader:
         self.finished += [n for n in segments if self._ended or n < self.now.segment]
         return budget - self._left
 
+    def has_moved(self) -> bool:
+        """Return whether the log has something to learn of what was read."""
+        return bool(self.items) or (self.place is not None and self.now != self.place)
+
     def clean_up(self) -> None:
         """Delete the segments that are in the log; a damaged one is kept aside."""
         for number in self.finished:

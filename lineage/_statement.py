@@ -17,7 +17,7 @@ from typing import Any
 
 from affidavit.errors import EnvelopeError
 from affidavit.lineage._envelope import STATEMENT_TYPE, Envelope, sign_envelope
-from affidavit.lineage._keys import SigningKey
+from affidavit.lineage._keys import Signer
 from affidavit.lineage._predicates import KINDS, PROVENANCE
 from affidavit.lineage._strict_json import dump_json, parse_json
 
@@ -131,7 +131,7 @@ class Statement:
         """The short name of the predicate type; the type itself where it is not one of ours."""
         return KINDS.get(self.predicate_type, self.predicate_type)
 
-    def sign(self, *keys: SigningKey) -> Envelope:
+    def sign(self, *keys: Signer) -> Envelope:
         """Return the statement in an envelope."""
         return sign_envelope(self.to_bytes(), STATEMENT_TYPE, *keys)
 

@@ -1,12 +1,12 @@
 """The tree below a table's digest (recipe ``arrow-table-v1``), and what differs between two tables.
 
-It needs only the standard library: an auditor can compare two recorded tables without either.
+It needs neither numpy nor pyarrow: an auditor can compare two recorded tables without the tables.
 
 The Merkle functions are those of RFC 6962 §2.1: leaf hash ``H(0x00 || data)``, node hash
 ``H(0x01 || left || right)``, split at the largest power of two below n, ``H("")`` for no leaves; H
-is SHA-256. A table's digest is the root over these leaves, in order: the schema, then one per
-column, whose data are the 32 bytes of the column's digest. The schema is JSON in UTF-8 with sorted
-keys, no spaces and non-ASCII kept:
+is the digest's algorithm: SHA-256, or BLAKE3 where it is asked for. A table's digest is the root
+over these leaves, in order: the schema, then one per column, whose data are the 32 bytes of the
+column's digest. The schema is JSON in UTF-8 with sorted keys, no spaces and non-ASCII kept:
 
     {"columns":[{"name":"a","type":"int64"}],"recipe":"arrow-table-v1","rows":3}
 
@@ -17,38 +17,69 @@ shorter; a column without rows has none). What a row group's data are, `_arrow_f
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from affidavit.errors import FingerprintError
-from affidavit.lineage._digest import Digest, Fingerprint
+from affidavit.lineage._digest import ALGORITHMS, Digest, Fingerprint, new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RECIPE = "arrow-table-v1"
 GROUP_ROWS = 65_536
+_MEMBERS = {"recipe", "algorithm", "n_rows", "columns"}
 
 
-def merkle_root(leaves: list[bytes]) -> bytes:
+def merkle_root(leaves: list[bytes], algorithm: str = "sha256") -> bytes:
     """The Merkle tree hash over leaf hashes (RFC 6962 §2.1).
 
     Args:
         leaves: The leaf hashes, 32 bytes each, in order.
+        algorithm: The hash algorithm, one of 32 bytes.
 
     Returns:
         The root, 32 bytes; that of no leaves is the hash of the empty string.
     """
-    level = leaves or [hashlib.sha256().digest()]
+    level = leaves or [_hash(algorithm, b"")]
     while len(level) > 1:
         pairs = [
-            hashlib.sha256(b"\x01" + left + right).digest()
+            _hash(algorithm, b"\x01" + left + right)
             for left, right in zip(level[::2], level[1::2], strict=False)
         ]
         level = pairs + level[len(pairs) * 2 :]
     return level[0]
+
+
+def _hash(algorithm: str, data: bytes) -> bytes:
+    state = new_hash(algorithm)
+    state.update(data)
+    return state.digest()
+
+
+def table_root(
+    n_rows: int, columns: list[tuple[str, str, bytes]], algorithm: str = "sha256"
+) -> Digest:
+    """A table's digest from those of its columns.
+
+    Args:
+        n_rows: The number of rows.
+        columns: Name, canonical type name and digest of each column, in order.
+        algorithm: The hash algorithm, one of 32 bytes.
+
+    Returns:
+        The root of the tree.
+    """
+    schema = {
+        "columns": [{"name": name, "type": kind} for name, kind, _ in columns],
+        "recipe": RECIPE,
+        "rows": n_rows,
+    }
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    data = [text.encode(), *(digest for _, _, digest in columns)]
+    root = merkle_root([_hash(algorithm, b"\x00" + leaf) for leaf in data], algorithm)
+    return Digest(algorithm, root.hex(), RECIPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +90,13 @@ class TableColumn:
         name: The column's name.
         type: Its canonical type name.
         leaves: The leaf hashes of its row groups, 32 bytes each, joined.
+        algorithm: The hash algorithm.
     """
 
     name: str
     type: str
     leaves: bytes
+    algorithm: str = "sha256"
 
     @property
     def groups(self) -> list[bytes]:
@@ -73,7 +106,7 @@ class TableColumn:
     @property
     def digest(self) -> bytes:
         """The Merkle root over the row groups."""
-        return merkle_root(self.groups)
+        return merkle_root(self.groups, self.algorithm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,11 @@ class TableTree:
 
     def __post_init__(self) -> None:
         groups = -(-self.n_rows // GROUP_ROWS)
+        names = {column.algorithm for column in self.columns}
+        if not all(ALGORITHMS.get(name) == 32 for name in names) or len(names) > 1:
+            raise FingerprintError(
+                f"A table has one hash algorithm of 32 bytes; found {sorted(names)}."
+            )
         for column in self.columns:
             if len(column.leaves) != 32 * groups:
                 raise FingerprintError(
@@ -103,15 +141,13 @@ class TableTree:
     @property
     def digest(self) -> Digest:
         """The table's digest: the root of the tree."""
-        schema = {
-            "columns": [{"name": c.name, "type": c.type} for c in self.columns],
-            "recipe": RECIPE,
-            "rows": self.n_rows,
-        }
-        text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        data = [text.encode(), *(column.digest for column in self.columns)]
-        root = merkle_root([hashlib.sha256(b"\x00" + leaf).digest() for leaf in data])
-        return Digest("sha256", root.hex(), RECIPE)
+        columns = [(c.name, c.type, c.digest) for c in self.columns]
+        return table_root(self.n_rows, columns, self.algorithm)
+
+    @property
+    def algorithm(self) -> str:
+        """The hash algorithm; ``sha256`` of a table without columns."""
+        return self.columns[0].algorithm if self.columns else "sha256"
 
     def fingerprint(self) -> Fingerprint:
         """The fingerprint: the digest, with the number of rows and each column's digest."""
@@ -124,7 +160,8 @@ class TableTree:
             {"name": c.name, "type": c.type, "leaves": base64.b64encode(c.leaves).decode()}
             for c in self.columns
         ]
-        return {"recipe": RECIPE, "n_rows": self.n_rows, "columns": columns}
+        head = {"recipe": RECIPE, "algorithm": self.algorithm, "n_rows": self.n_rows}
+        return {**head, "columns": columns}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -134,10 +171,15 @@ class TableTree:
             FingerprintError: The recipe is another, or the data are no tree.
         """
         try:
-            if data["recipe"] != RECIPE or set(data) != {"recipe", "n_rows", "columns"}:
+            if data["recipe"] != RECIPE or set(data) != _MEMBERS:
                 raise FingerprintError(f"Expected a table tree of recipe {RECIPE!r}.")
             columns = tuple(
-                TableColumn(c["name"], c["type"], base64.b64decode(c["leaves"], validate=True))
+                TableColumn(
+                    c["name"],
+                    c["type"],
+                    base64.b64decode(c["leaves"], validate=True),
+                    data["algorithm"],
+                )
                 for c in data["columns"]
             )
             return cls(data["n_rows"], columns)
@@ -198,9 +240,16 @@ def diff_tables(first: TableTree | Fingerprint, second: TableTree | Fingerprint)
         differ.
 
     Raises:
-        FingerprintError: A fingerprint is not that of a table under this recipe.
+        FingerprintError: A fingerprint is not that of a table under this recipe, its columns do
+            not give its digest, or the two were made with different hash algorithms.
     """
     (rows_a, a), (rows_b, b) = _columns(first), _columns(second)
+    if first.digest.algorithm != second.digest.algorithm:
+        raise FingerprintError(
+            f"One table was hashed with {first.digest.algorithm}, the other with "
+            f"{second.digest.algorithm}: nothing can be told from that.",
+            hint="Compute both with the same algorithm.",
+        )
     common = [name for name in a if name in b]
     changed = []
     for name in common:
@@ -235,6 +284,10 @@ def _columns(table: TableTree | Fingerprint) -> tuple[int, dict[str, _Row]]:
             )
         columns = table.detail["columns"]
         rows: dict[str, _Row] = {c["name"]: (c["type"], c["digest"], None) for c in columns}
-        return table.detail["n_rows"], rows
-    except (KeyError, TypeError) as error:
+        n_rows, algorithm = table.detail["n_rows"], table.digest.algorithm
+        parts = [(c["name"], c["type"], bytes.fromhex(c["digest"])) for c in columns]
+        if table_root(n_rows, parts, algorithm) != table.digest:
+            raise FingerprintError(f"The columns do not give the table's digest {table.digest}.")
+        return n_rows, rows
+    except (KeyError, TypeError, ValueError) as error:
         raise FingerprintError(f"Expected a table's detail; {error!r} in it is wrong.") from error

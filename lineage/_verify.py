@@ -127,6 +127,8 @@ def _report(walk: Walk, faults: Faults) -> VerificationReport:
         checkpoints=walk.tree.checkpoints,
         errors=tuple(ordered),
         more_errors=faults.more,
+        distrusted=tuple(sorted(walk.statements.distrusted.found, key=_log_order)),
+        more_distrusted=walk.statements.distrusted.more,
         writers=walk.writers.writers,
         gaps=tuple(walk.writers.gaps),
         unclosed=tuple(walk.writers.unclosed),

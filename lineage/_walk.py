@@ -124,6 +124,7 @@ class Walk:
             self.tree.read_checkpoint(*self._pending)
             self._pending = next(self._notes, None)
         self.tree.finish()
+        self.statements.finish()
 
     # -- a block at once --------------------------------------------------------------------
 

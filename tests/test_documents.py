@@ -83,7 +83,9 @@ def _mentions(text: str) -> set[tuple[str, ...]]:
     found = set()
     for span in spans:
         for line in span.splitlines():
-            call = re.match(r"(?:\s*[A-Z_]+=\S+)*\s*affidavit ([a-z][a-z ]*)", line)
+            call = re.match(
+                r"(?:\s*[A-Z_]+=\S+)*\s*affidavit ([a-z][a-z-]*(?: [a-z][a-z-]*)*)", line
+            )
             if call:
                 found.add(tuple(call[1].split()))
     return found

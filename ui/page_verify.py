@@ -15,6 +15,7 @@ from affidavit.ui._integrity import check_inclusion
 
 if TYPE_CHECKING:
     from affidavit import Home, Settings
+    from affidavit.ui._integrity import Integrity
 
 
 def render(settings: Settings, home: Home) -> None:
@@ -44,10 +45,22 @@ def render(settings: Settings, home: Home) -> None:
         if integrity.faults:
             st.header("Faults", anchor=False)
             _frame.show("faults", integrity=integrity)
+        _distrusted(integrity)
     _export(integrity.checkpoint)
     _lookup(home)
     if integrity.report is not None:
         _frame.raw("Raw: verification report", integrity.report.to_dict())
+
+
+def _distrusted(integrity: Integrity) -> None:
+    report = integrity.report
+    if report is None or not report.distrusted:
+        return
+    st.header("Logged, and not to be relied on", anchor=False)
+    for fault in report.distrusted:
+        _frame.show("notice", word=fault.where, text=fault.message)
+    if report.more_distrusted:
+        st.text(f"… and {report.more_distrusted} more.")
 
 
 def _export(checkpoint: str) -> None:

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 STATEMENT = "application/vnd.in-toto+json"
 MEMBER = re.compile(
@@ -29,6 +31,11 @@ MEMBER = re.compile(
     r"|disclosed/(0|[1-9][0-9]{0,18})\.json"
 )
 LARGEST = 320 * 1024 * 1024
+ED25519, P256 = "ed25519", "ecdsa-sha2-nistp256"
+SPKI = {  # what stands before a raw key in its SubjectPublicKeyInfo: RFC 8410, RFC 5480
+    ED25519: bytes.fromhex("302a300506032b6570032100"),
+    P256: bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
+}
 
 
 class Refused(Exception):  # noqa: N818  # it is a verdict
@@ -66,10 +73,16 @@ def strict_json(data: bytes) -> Any:
     return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
 
 
-def check_signature(public: bytes, signature: bytes, message: bytes, whose: str) -> None:
-    """Refuse a signature that does not verify."""
+def check_signature(
+    public: bytes, signature: bytes, message: bytes, whose: str, scheme: str = ED25519
+) -> None:
+    """Refuse a signature that does not verify under a key of the scheme that was stated for it."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        if scheme == P256:
+            point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+            point.verify(signature, message, ec.ECDSA(SHA256()))
+        else:
+            Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         raise Refused(f"the signature of {whose} does not verify") from None
 
@@ -142,7 +155,7 @@ def check_proof(proof: bytes, index: int, entry: bytes, note: bytes, head: Any) 
     need(last == 0 and found == root, "the proof does not lead to the root")
 
 
-def open_envelope(value: Any, keys: dict[str, bytes]) -> tuple[str, Any]:
+def open_envelope(value: Any, keys: dict[str, tuple[str, bytes]]) -> tuple[str, Any]:
     """Return key id and statement of a DSSE envelope that a trusted key signed first."""
     need(set(value) == {"payload", "payloadType", "signatures"}, "an envelope is malformed")
     need(value["payloadType"] == STATEMENT, "an envelope holds no in-toto statement")
@@ -152,38 +165,66 @@ def open_envelope(value: Any, keys: dict[str, bytes]) -> tuple[str, Any]:
     need(first in keys, "a statement is not signed by a key with the role that it needs")
     for one in value["signatures"]:
         if one["keyid"] in keys:
-            check_signature(keys[one["keyid"]], base64_bytes(one["sig"]), message, "a statement")
+            scheme, public = keys[one["keyid"]]
+            check_signature(public, base64_bytes(one["sig"]), message, "a statement", scheme)
     statement = strict_json(payload)
     need(statement["_type"] == "https://in-toto.io/Statement/v1", "a statement has another type")
     return first, statement
 
 
-def key_id(public: bytes) -> str:
-    """Return the SHA-256 of a public key's SubjectPublicKeyInfo (RFC 8410)."""
-    return sha256(bytes.fromhex("302a300506032b6570032100"), public).hex()
+def key_id(scheme: str, public: bytes) -> str:
+    """Return the SHA-256 of a public key's SubjectPublicKeyInfo."""
+    return sha256(SPKI[scheme], public).hex()
+
+
+def read_trusted(key: dict[str, Any]) -> tuple[str, str, bytes]:
+    """Return id, scheme and public key of a key in a trust root, unless it is weak or malformed."""
+    (scheme,) = set(key) - {"identity", "keyid", "roles"}
+    public = base64_bytes(key[scheme])
+    if scheme == ED25519:
+        check_ed25519(public)
+    else:
+        need(scheme == P256 and len(public) == 65 and public[0] == 4, "a key is malformed")
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+        need(not {"log", "witness"} & set(key["roles"]), "a log's key is an Ed25519 key")
+    need(set(key["roles"]) <= ROLES, "a key's role is unknown")
+    need(isinstance(key["identity"], str) and key["identity"], "a key's identity is no text")
+    need(key_id(scheme, public) == key["keyid"], "a key id is wrong")
+    return key["keyid"], scheme, public
+
+
+ROLES = {"log", "recorder", "approver", "witness"}
+
+
+def check_ed25519(public: bytes) -> None:
+    """Refuse a key of small order (RFC 7748 4.1) or in a form that is not canonical."""
+    prime = 2**255 - 19
+    eighth = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    weak = y >= prime or y in (0, 1, prime - 1, eighth, prime - eighth)
+    need(len(public) == 32 and not weak, "a key is weak or not canonical")
 
 
 class Trust:
     """The keys in force, as the trust roots among the entries say in log order."""
 
     def __init__(self, origin: str, log: bytes) -> None:
-        self.origin, self.log, self.keys = origin, {key_id(log): log}, []
+        self.origin, self.log = origin, {key_id(ED25519, log): (ED25519, log)}
+        self.keys: list[dict[str, Any]] = []  # in force now
+        self.owners: dict[str, str] = {}  # whose each key ever listed is
+        self.revoked: dict[str, tuple[int, str]] = {}  # the first entry concerned, and why
+        self.signed: list[tuple[int, str]] = []  # entry and key of each statement
 
-    keys: list[dict[str, Any]]
+    def having(self, role: str) -> dict[str, tuple[str, bytes]]:
+        """Return the keys with a role, by key id, each with its scheme."""
+        listed = [read_trusted(k) for k in self.keys if role in k["roles"]]
+        return {keyid: (scheme, public) for keyid, scheme, public in listed}
 
-    def having(self, role: str) -> dict[str, bytes]:
-        """Return the keys with a role, by key id."""
-        return {k["keyid"]: base64_bytes(k["ed25519"]) for k in self.keys if role in k["roles"]}
-
-    def check(self, envelope: Any) -> None:
+    def check(self, index: int, envelope: Any) -> None:
         """Refuse a statement that the keys in force do not vouch for."""
         kind = strict_json(base64_bytes(envelope["payload"]))["predicateType"]
         if kind == "urn:affidavit:trust-root:v1":
-            predicate = open_envelope(envelope, self.log)[1]["predicate"]
-            need(predicate["name"] == self.origin, "a trust root is of another log")
-            for key in predicate["keys"]:
-                need(key_id(base64_bytes(key["ed25519"])) == key["keyid"], "a key id is wrong")
-            self.keys = predicate["keys"]
+            self.replace(index, open_envelope(envelope, self.log)[1]["predicate"])
             return
         approval = kind == "urn:affidavit:approval:v1"
         signer, statement = open_envelope(
@@ -192,6 +233,39 @@ class Trust:
         if approval:
             (who,) = [key["identity"] for key in self.keys if key["keyid"] == signer]
             need(statement["predicate"]["actor"] == who, "an approval names another person")
+        self.signed.append((index, signer))
+
+    def replace(self, index: int, root: dict[str, Any]) -> None:
+        """Put a trust root in force; a revocation reaches back, and is never taken back."""
+        need(root["name"] == self.origin, "a trust root is of another log")
+        new: dict[str, tuple[int, str]] = {}
+        for one in root.get("revoked", []):
+            since = one.get("since", index)
+            need(type(since) is int and 0 <= since <= index, "a revocation's entry is malformed")
+            need(re.fullmatch("[0-9a-f]{64}", one["keyid"]), "a revocation's key is malformed")
+            need(one["keyid"] not in new, "a trust root revokes a key twice")
+            need(set(one) <= {"keyid", "identity", "reason", "since"}, "a revocation is malformed")
+            for part in (one["identity"], one["reason"]):
+                need(isinstance(part, str) and part, "a revocation is malformed")
+            new[one["keyid"]] = (since, one["reason"])
+        need("revoked" not in root or new, "a list of revocations is empty")
+        listed = {read_trusted(key)[0]: key for key in root["keys"]}
+        need(len(listed) == len(root["keys"]), "a trust root lists a key twice")
+        (log,) = self.log
+        need("log" in listed[log]["roles"], "a trust root does not list the log's key")
+        for keyid, key in listed.items():
+            need(keyid not in self.revoked and keyid not in new, "a revoked key is listed again")
+            need(self.owners.get(keyid, key["identity"]) == key["identity"], "a key changed hands")
+            self.owners[keyid] = key["identity"]
+        for keyid, found in new.items():
+            self.revoked[keyid] = min(self.revoked.get(keyid, found), found)
+        self.keys = root["keys"]
+
+    def finish(self) -> None:
+        """Refuse statements by keys that were revoked from an earlier entry on."""
+        for index, signer in self.signed:
+            since, why = self.revoked.get(signer, (index + 1, ""))
+            need(index < since, f"entry {index} is by a key revoked from entry {since} on: {why}")
 
 
 def check_disclosures(items: Any, record: Any) -> None:
@@ -220,9 +294,10 @@ def verify(path: str, key_text: str) -> str:
         check_proof(proof, index, entry, members["checkpoint"], head)
         value = strict_json(entry)
         if "record" not in value:
-            trust.check(value)
+            trust.check(index, value)
         if index in facts["disclosed"]:
             check_disclosures(strict_json(members[f"disclosed/{index}.json"]), value)
+    trust.finish()
     _, manifest = open_envelope(envelope, trust.having("recorder"))
     need(
         manifest["predicateType"] == "urn:affidavit:bundle:v1", "the manifest is another statement"

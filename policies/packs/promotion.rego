@@ -101,12 +101,18 @@ approval_satisfied if {
 
 trainer := identity(input.evidence.provenance.trainer)
 
+# Whoever ran what the model came out of, through its inputs too.
+makers := {trainer} | {identity(maker) |
+	some maker in object.get(input.evidence.provenance, "makers", [])
+}
+
 approvers := {identity(approval.approver) |
 	some approval in input.evidence.approvals
 	approval.verified == true
 	finding.stated(approval.approver)
+	approval.outcome == "approved"
 	settings.fresh(approval.time)
-	identity(approval.approver) != trainer
+	not identity(approval.approver) in makers
 }
 
 # Two spellings of one name are one person.
@@ -172,7 +178,7 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 }
 
 # METADATA
-# title: Enough people approved, and none of them trained the model
+# title: Enough people approved, and none of them had a part in making the model
 # custom:
 #   rule: promotion.approval_missing
 #   severity: high
@@ -180,18 +186,18 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 deny contains finding.of(rego.metadata.rule(), message) if {
 	not approval_satisfied
 	message := concat("", [
-		"Verified, recent approvals by people other than the trainer: found ", format_int(count(approvers), 10),
+		"Verified, recent approvals by people who had no part in making the model: found ", format_int(count(approvers), 10),
 		", needed ", finding.number(object.get(settings.effective, ["approvals", "minimum"], null)), ".",
 	])
 }
 
 # METADATA
-# title: The trainer's own approval does not count
+# title: The approval of whoever had a part in making the model does not count
 # custom:
 #   rule: promotion.self_approval
 #   severity: medium
 #   clause: EU AI Act Art. 14
-warn contains finding.of(rego.metadata.rule(), "An approval by the trainer was not counted.") if {
+warn contains finding.of(rego.metadata.rule(), "An approval by the trainer, or by who ran what the model came out of, was not counted.") if {
 	some approval in input.evidence.approvals
-	identity(approval.approver) == trainer
+	identity(approval.approver) in makers
 }

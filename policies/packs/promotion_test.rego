@@ -12,7 +12,7 @@ evidence := {
 		"assessment": "pass", "min_n": 200, "time": "2026-11-20T12:00:00Z",
 	}],
 	"explanations": [{"verified": true, "residual_max": 1e-9, "tolerance": 1e-6, "time": "2026-11-20T12:00:00Z"}],
-	"approvals": [{"verified": true, "approver": "bob", "time": "2026-11-21T09:00:00Z"}],
+	"approvals": [{"verified": true, "approver": "bob", "outcome": "approved", "time": "2026-11-21T09:00:00Z"}],
 }
 
 asking := object.union(on_model("model.promote"), {"evidence": evidence, "declared": {"sensitive": ["sex"]}})
@@ -51,6 +51,9 @@ test_each_flaw_has_its_own_rule if {
 	denied_by("promotion.approval_missing", [{"op": "replace", "path": "/evidence/approvals/0/verified", "value": false}])
 	denied_by("promotion.approval_missing", [{"op": "replace", "path": "/evidence/approvals/0/approver", "value": " ADA"}])
 	denied_by("promotion.approval_missing", [{"op": "replace", "path": "/evidence/approvals/0/time", "value": "soon"}])
+	denied_by("promotion.approval_missing", [{"op": "replace", "path": "/evidence/approvals/0/outcome", "value": "withdrawn"}])
+	denied_by("promotion.approval_missing", [{"op": "remove", "path": "/evidence/approvals/0/outcome"}])
+	denied_by("promotion.approval_missing", [{"op": "add", "path": "/evidence/provenance/makers", "value": ["ada", "Bob "]}])
 }
 
 test_the_trainers_own_approval_is_named if {
@@ -59,9 +62,9 @@ test_the_trainers_own_approval_is_named if {
 }
 
 test_one_person_approving_twice_is_one if {
-	twice := [{"op": "add", "path": "/evidence/approvals/-", "value": {"verified": true, "approver": "BOB", "time": "2026-11-21T09:00:00Z"}}]
+	twice := [{"op": "add", "path": "/evidence/approvals/-", "value": {"verified": true, "approver": "BOB", "outcome": "approved", "time": "2026-11-21T09:00:00Z"}}]
 	rules == {"promotion.approval_missing"} with input as with_evidence(twice) with data.promotion.approvals.minimum as 2
-	two := [{"op": "add", "path": "/evidence/approvals/-", "value": {"verified": true, "approver": "cyd", "time": "2026-11-21T09:00:00Z"}}]
+	two := [{"op": "add", "path": "/evidence/approvals/-", "value": {"verified": true, "approver": "cyd", "outcome": "approved", "time": "2026-11-21T09:00:00Z"}}]
 	rules == set() with input as with_evidence(two) with data.promotion.approvals.minimum as 2
 }
 

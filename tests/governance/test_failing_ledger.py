@@ -109,7 +109,7 @@ def test_many_gaps_are_folded_and_none_is_forgotten(home, reader):
 def test_a_prediction_under_warn_is_given_although_nothing_can_be_sealed(
     configure, risk, home, reader
 ):
-    configure('[affidavit]\non_error = "warn"\n')
+    configure('[affidavit]\non_error = "warn"\ndurability = "log"\n')
 
     @aff.serve("risk")
     def predict(features):

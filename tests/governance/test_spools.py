@@ -63,7 +63,7 @@ def test_a_served_record_waits_in_a_spool_and_a_reader_finds_it_in_the_log(home,
     assert home.ledger.head().size == before + 1
     assert spools_of(home).waiting()
     (row,) = reader.predictions()
-    assert [row["id"]] == aff.prediction_ids()
+    assert [row["id"]] == aff.prediction_ids()[-1:]
     (record,) = records(home)
     assert record["number"] == 1
     assert records(home, "decision")[-1]["number"] == 0

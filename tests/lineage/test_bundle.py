@@ -330,7 +330,7 @@ def test_a_key_that_was_replaced_signs_no_manifest(told, tmp_path):
 def test_an_old_signature_counts_by_the_keys_of_its_own_place(told, tmp_path):
     log, _, _ = told
     root = trust_root(log.log, SigningKey.generate(), log.approver)
-    root = root.with_key(TrustedKey("late", log.recorder.public, frozenset({"approver"})))
+    root = root.with_key(TrustedKey("pipeline", log.recorder.public, frozenset({"approver"})))
     (at,) = log.ledger.append(
         [root.statement(actor="log", time=TIME, note="demoted").sign(log.log).to_bytes()]
     )

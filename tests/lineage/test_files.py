@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import socket
+import stat
+import sys
 import threading
 from pathlib import Path
 
+import blake3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affidavit.errors import FingerprintError
+from affidavit.errors import FingerprintError, MissingDependencyError
 from affidavit.lineage import _files
 from affidavit.lineage._files import directory_manifest, file_digest, file_fingerprint
 
@@ -207,10 +211,10 @@ def test_a_file_that_changes_while_it_is_hashed_is_refused(tmp_path, monkeypatch
 def test_files_that_come_or_go_while_a_directory_is_hashed_are_noticed(model, monkeypatch):
     hash_file, lock = _files._hash_file, threading.Lock()
 
-    def meddle(path, algorithm, *, follow):
+    def meddle(path, reading, *, follow):
         with lock:
             (model / "late").touch()
-        return hash_file(path, algorithm, follow=follow)
+        return hash_file(path, reading, follow=follow)
 
     monkeypatch.setattr(_files, "_hash_file", meddle)
     with pytest.raises(FingerprintError, match="came or went"):
@@ -242,3 +246,93 @@ def test_order_and_root_are_those_that_model_signing_computes(tmp_path):
     assert [name for name, _ in manifest.files] == order
     root = "649cda433c4601c1dfefaf7777cadb29e3523bc5c5365f11bc11eafde71fb2a4"
     assert manifest.oms_root == root
+
+
+# -- BLAKE3, large files, paths left out, progress -------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, _files._BLOCK, _files._WIDE_BLOCK + 5])
+def test_blake3_digests_are_those_of_the_library_with_one_thread_and_with_many(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "f").write_bytes(content)
+    expected = blake3.blake3(content).hexdigest()
+    for threads in (1, 4):
+        ((_, digest),) = directory_manifest(tmp_path, "blake3", threads=threads).files
+        assert (digest.algorithm, digest.value) == ("blake3", expected)
+    assert file_digest(tmp_path / "f", "blake3").value == expected
+
+
+def test_blake3_says_which_extra_brings_it(tmp_path, monkeypatch):
+    (tmp_path / "f").touch()
+    monkeypatch.setitem(sys.modules, "blake3", None)
+    with pytest.raises(MissingDependencyError, match=r"affidavit\[blake3\]"):
+        directory_manifest(tmp_path, "blake3")
+
+
+def test_a_sparse_file_of_ten_gigabytes_is_hashed_in_little_memory(tmp_path):
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(10 * 2**30)
+    # Made by feeding 640 blocks of 16 MiB of zeros to the blake3 library, without a file.
+    zeros = "28960eef7d587ab6d1627b7efe30c7a07ce2dce4871d339fdfb607cb0776e064"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    digest = file_digest(path, "blake3")
+    assert digest.value == zeros
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_file_past_four_gigabytes_is_hashed_to_its_last_byte(tmp_path):
+    path = tmp_path / "large"
+    digests = set()
+    for last in (b"a", b"b"):
+        with path.open("wb") as file:
+            file.seek(2**32 + 2)
+            file.write(last)
+        print_ = file_fingerprint(path, "blake3")
+        assert print_.detail == {"size": 2**32 + 3}
+        digests.add(print_.digest.value)
+    assert len(digests) == 2
+
+
+def test_a_device_in_a_directory_is_refused(model):
+    try:
+        os.mknod(model / "null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes device files")
+    with pytest.raises(FingerprintError, match="a device"):
+        directory_manifest(model)
+
+
+def test_a_file_that_becomes_a_link_while_its_directory_is_hashed_is_refused(model, monkeypatch):
+    listing = _files._listing
+
+    def swap(root, ignored):
+        found = listing(root, ignored)
+        (model / "d0.txt").unlink()
+        (model / "d0.txt").symlink_to("/etc/hostname")
+        return found
+
+    monkeypatch.setattr(_files, "_listing", swap)
+    with pytest.raises(FingerprintError, match="became a symbolic link"):
+        directory_manifest(model)
+
+
+def test_paths_left_out_are_not_looked_at_and_stand_in_the_manifest(model):
+    whole = directory_manifest(model)
+    (model / ".git").mkdir()
+    (model / ".git" / "loop").symlink_to(".")
+    os.mkfifo(model / "pipe")
+    found = directory_manifest(model, ignore={"pipe", ".git", "absent"})
+    assert (found.files, found.size) == (whole.files, whole.size)
+    assert found.predicate["serialization"]["ignore_paths"] == [".git", "absent", "pipe"]
+    assert found.digest != whole.digest
+    assert found.oms_root == whole.oms_root
+    inner = directory_manifest(model, ignore={".git", "pipe", "d0/f00"})
+    assert [name for name, _ in inner.files] == [".hidden", "d0/f01", "d0.txt"]
+
+
+def test_progress_counts_every_byte(model):
+    told = []
+    directory_manifest(model, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (11, 11)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)

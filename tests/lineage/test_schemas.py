@@ -19,6 +19,7 @@ from affidavit.lineage import (
     EXPLANATION,
     GAP,
     HOLD,
+    MODEL_SIGNATURE,
     REPORT,
     RUN_FIELD,
     TRUST_ROOT,
@@ -29,7 +30,18 @@ from affidavit.lineage import (
 from affidavit.lineage._record_kinds import RECORD_KINDS
 from affidavit.lineage._schemas import schema_for
 
-PREDICATES = [DATASET, EXPLANATION, APPROVAL, TRUST_ROOT, GAP, REPORT, ERASURE, HOLD, BUNDLE]
+PREDICATES = [
+    DATASET,
+    EXPLANATION,
+    APPROVAL,
+    TRUST_ROOT,
+    GAP,
+    REPORT,
+    ERASURE,
+    HOLD,
+    BUNDLE,
+    MODEL_SIGNATURE,
+]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
 

@@ -383,6 +383,34 @@ def test_a_spool_that_the_log_has_not_heard_of_is_taken_in(spooled):
     assert spooled.verify().ok
 
 
+def test_a_writer_killed_before_its_first_record_leaves_nothing(spooled):
+    unheard = spooled.spool(opened=lambda _: None)
+    unheard._make_room()
+    die(unheard)
+    heard = spooled.spool()
+    heard._make_room()
+    die(heard)
+    write(spooled.spool(), 2)
+    assert spooled.drain().lost == []
+    report = spooled.verify()
+    assert report.ok
+    assert report.writers == 2
+    assert len(list_segments(spooled.folder)) == 1
+
+
+def test_a_leftover_of_an_ended_writer_does_not_keep_others_waiting(spooled):
+    spool = spooled.spool()
+    write(spool)
+    data = segment_path(spooled.folder, spool.writer, 0).read_bytes()
+    writer = spool.writer
+    spool.close()
+    spooled.drain()
+    segment_path(spooled.folder, writer, 0).write_bytes(data)
+    write(spool)
+    assert spooled.drain().records == 2
+    assert spooled.verify().ok
+
+
 def test_a_spool_copied_back_is_not_taken_twice(spooled):
     spool = spooled.spool()
     write(spool, 3)

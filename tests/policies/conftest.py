@@ -122,6 +122,6 @@ def promotion():
             "explanations": [
                 {"verified": True, "residual_max": 1e-9, "tolerance": 1e-6, "time": at}
             ],
-            "approvals": [{"verified": True, "approver": "bob", "time": at}],
+            "approvals": [{"verified": True, "approver": "bob", "outcome": "approved", "time": at}],
         },
     )

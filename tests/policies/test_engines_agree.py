@@ -117,7 +117,14 @@ evidence = st.fixed_dictionaries(
             max_size=2,
         ),
         "approvals": st.lists(
-            st.fixed_dictionaries({"verified": st.booleans(), "approver": names, "time": times}),
+            st.fixed_dictionaries(
+                {
+                    "verified": st.booleans(),
+                    "approver": names,
+                    "outcome": st.sampled_from(["approved", "withdrawn"]),
+                    "time": times,
+                }
+            ),
             max_size=3,
         ),
         "verdict": maybe(

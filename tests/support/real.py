@@ -36,6 +36,15 @@ def chromium_binary() -> str:
     return str(found)
 
 
+def softhsm_library() -> str:
+    """The path of SoftHSM's PKCS#11 library, with the tools beside it that the test needs."""
+    places = [Path("/usr/lib/softhsm"), *Path("/usr/lib").glob("*/softhsm")]
+    found = [place / "libsofthsm2.so" for place in places if (place / "libsofthsm2.so").exists()]
+    tools = all(shutil.which(tool) for tool in ("softhsm2-util", "pkcs11-tool"))
+    need(found and tools, "there is no SoftHSM (Debian packages softhsm2 and opensc)")
+    return str(found[0])
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:

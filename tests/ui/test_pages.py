@@ -170,6 +170,7 @@ def test_a_decision_page_shows_no_personal_data_before_they_are_disclosed(home_f
 
 
 def test_a_disclosure_explains_the_decision_and_is_recorded(home_folder, home, prediction):
+    aff.Reader(home).counts()
     before = home.ledger.head().size
     at = _page("decision", id=prediction)
     at.button[-1].click().run()
@@ -236,6 +237,19 @@ def test_verify_names_what_was_cut_off_after_a_checkpoint_was_exported(home_fold
     assert not at.exception
     assert "are gone" in _text(at)
     assert "The log is intact" not in _text(at)
+
+
+def test_verify_lists_what_a_revocation_reaches(home_folder, home):
+    from affidavit._enrolment import rotate
+
+    run = aff.Reader(home).newest("run")
+    rotate(home, "recorder", actor="owner", revocation=("laptop <b>stolen</b>", run))
+    at = _page("verify")
+    assert not at.exception
+    assert "The log is intact" in _text(at)
+    assert f"entry {run}" in _text(at)
+    assert "laptop <b>stolen</b>" in _text(at)
+    assert "<b>stolen" not in _html(at)
 
 
 def test_verify_against_another_key_fails(home_folder, tmp_path):
