@@ -14,6 +14,7 @@ from affidavit._read import Reader
 from affidavit._read_entries import Entry
 from affidavit._recording import record
 from affidavit._settings import Settings
+from affidavit._time_stamps import stamp_for
 from affidavit._witnesses import cosigned_note
 from affidavit.errors import ConfigurationError, NotFoundError
 from affidavit.lineage import (
@@ -21,6 +22,7 @@ from affidavit.lineage import (
     VERDICT_FIELD,
     build_bundle,
     new_id,
+    newest_stamped,
     open_checkpoint,
     record_bytes,
     timestamp,
@@ -84,6 +86,7 @@ def export_bundle(
         checkpoint=note,
         disclosed=disclosed,
         report=report,
+        stamp=stamp_for(home, settings, note),
     )
 
 
@@ -95,10 +98,12 @@ def _is_distrusted(home: Home, reader: Reader, index: int) -> bool:
 
 
 def _checkpoint(home: Home, last: int) -> bytes:
-    """Return the note that witnesses cosigned where it covers everything, else the newest."""
+    """Return the note that covers everything: cosigned, else stamped, else the newest."""
     note = cosigned_note(home)
     if note is not None and open_checkpoint(note, home.verifier).size > last:
         return note
+    with contextlib.suppress(NotFoundError):
+        return newest_stamped(home.ledger, above=last)
     return home.ledger.checkpoint()
 
 

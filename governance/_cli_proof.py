@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from affidavit._cli_timestamp import say_stamped
 from affidavit._files import read_file, write_file
 from affidavit._terminal import print_facts, print_json, progress, say
 from affidavit.errors import ConfigurationError, MissingDependencyError, NotFoundError
@@ -242,35 +243,48 @@ def _report(key: str) -> bytes | None:
         return path.read_bytes()
 
 
-def show_bundle(
-    path: Path, key: Path | None, witness_keys: list[Path], quorum: int | None, *, as_json: bool
-) -> None:
-    """Verify an evidence bundle and print what it shows."""
-    from affidavit.lineage import NoteVerifier, verify_bundle
+class BundleChecks(NamedTuple):
+    """What a bundle is verified against: files of whoever verifies it."""
 
-    if key is None:
+    key: Path | None
+    witness_keys: list[Path]
+    quorum: int | None
+    tsa_certs: list[Path]
+
+
+def show_bundle(path: Path, against: BundleChecks, *, as_json: bool) -> None:
+    """Verify an evidence bundle and print what it shows."""
+    from affidavit.lineage import NoteVerifier, TimeStampAuthority, verify_bundle
+
+    if against.key is None:
         raise ConfigurationError(
             "A bundle is verified against the log's public key, from your own copy.",
             hint="Give --key FILE. The key in the bundle itself proves nothing.",
         )
-    pinned = NoteVerifier.parse(_text(key))
-    found = verify_bundle(
-        read_file(path), pinned, witnesses=_witnesses(witness_keys), quorum=quorum
-    ).to_dict()
+    report = verify_bundle(
+        read_file(path),
+        NoteVerifier.parse(_text(against.key)),
+        witnesses=_witnesses(against.witness_keys),
+        quorum=against.quorum,
+        authorities=[TimeStampAuthority.parse(read_file(one)) for one in against.tsa_certs],
+    )
+    found = report.to_dict()
     if as_json:
         print_json(found)
         return
     say("Verified.", "bold green")
-    hidden = {"ok", "entries", "disclosed", "witnesses"}
+    hidden = {"ok", "entries", "disclosed", "witnesses", "time_stamp"}
     print_facts({name: value for name, value in found.items() if name not in hidden})
     print_facts({"entries": ", ".join(map(str, found["entries"]))})
     for index, fields in found["disclosed"].items():
         say(f"disclosed of entry {index}: {', '.join(fields)}")
     if found["witnesses"]:
         say(f"cosigned by {', '.join(found['witnesses'])}")
-    else:
-        say("No witness was asked for: whoever holds the log's key could have written another "
-            "history for others.")  # fmt: skip
+    if report.stamped is not None:
+        say_stamped([report.stamped], cosigned=bool(found["witnesses"]), yours=True)
+    elif not found["witnesses"]:
+        say("Neither a witness nor a time stamp was asked for: whoever holds the log's key could "
+            "have written another history for others.")  # fmt: skip
 
 
 def check_witnesses(

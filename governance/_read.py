@@ -5,6 +5,8 @@ The index only finds entries; what is shown of an entry is read from its own byt
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, Table, bindparam, func, select
@@ -12,6 +14,7 @@ from sqlalchemy import Select, Table, bindparam, func, select
 from affidavit._model_reference import ModelReference
 from affidavit._read_entries import Entry, EntryReader, Row
 from affidavit.errors import NotFoundError
+from affidavit.lineage import timestamp
 from affidavit.lineage.tables import (
     ACCESS,
     APPROVAL,
@@ -23,6 +26,7 @@ from affidavit.lineage.tables import (
     STATEMENT,
 )
 
+_RECORD_ID = re.compile(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 # Asked for every input of every run: made once, so that only its value is new.
 _MADE_AS = (
     select(ARTIFACT.c.name)
@@ -321,6 +325,14 @@ class Reader(EntryReader):
             found = sorted(int(row["entry"]) for row in self._rows(query.limit(1000)))
             if found:
                 return found
+        pruned = self.newest("retention")
+        if pruned is not None and _RECORD_ID.fullmatch(key):
+            moment = timestamp(datetime.fromtimestamp(int(key[:12], 16) / 1000, UTC))
+            raise NotFoundError(
+                f"No record with the id {key!r} is in the ledger any more, or ever was. An id of "
+                f"this form is given at {moment}; records were pruned since.",
+                hint=f"`affidavit show {pruned}` prints what the newest retention removed.",
+            )
         raise NotFoundError(
             f"Nothing in the ledger is known as {key!r}.",
             hint="Give an entry's index, an id, a digest, or the name of a system or dataset.",

@@ -17,6 +17,14 @@ packs = "built"                # with "embedded": a folder that `affidavit polic
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
+[timestamp]
+url = "https://tsa.example.org"    # the time-stamping authority (RFC 3161) that is asked
+certificate = "tsa.pem"        # its certificates, root included; nothing else is trusted
+
+[retention]
+payloads = "P30D"              # personal data older than this is erased by `affidavit retain`
+records = "P365D"              # and with --records, served records older than this are pruned
+
 [people]                       # who has which roles; where the table stands, it alone decides
 "alice@example.com" = ["auditor"]
 
@@ -36,6 +44,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,10 +56,13 @@ from affidavit.errors import ConfigurationError, EnvelopeError
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {"home", "environment", "on_error", "durability", "file_cache"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
+    "timestamp": {"url", "certificate"},
+    "retention": {"payloads", "records"},
     "people": None,
     "datasets": None,
     "systems": None,
 }
+_DAYS = re.compile(r"P([1-9][0-9]{0,4})D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,10 @@ class Settings:
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.
+        tsa_url: The time-stamping authority that is asked.
+        tsa_certificate: The file of the certificates that its answers are verified against.
+        payload_days: After how many days personal data may be erased; None keeps it.
+        record_days: After how many days served records may be pruned; None keeps them.
         datasets: Declared datasets: for each its ``columns`` with their tags.
         systems: Declared systems: for each its owner, purpose and tier.
     """
@@ -91,6 +107,10 @@ class Settings:
     packs: Path | None = None
     policy_data: Mapping[str, Any] = field(default_factory=dict)
     mode: Literal["enforce", "observe"] = "enforce"
+    tsa_url: str = ""
+    tsa_certificate: Path | None = None
+    payload_days: int | None = None
+    record_days: int | None = None
     datasets: Mapping[str, Any] = field(default_factory=dict)
     systems: Mapping[str, Any] = field(default_factory=dict)
 
@@ -167,6 +187,7 @@ def _settings(
     content: Mapping[str, Any], folder: Path, data_path: Path | None, data_stamp: _Stamp | None
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
+    stamping, retention = content.get("timestamp", {}), content.get("retention", {})
     home, environment, actor, roles = (os.environ.get(name, "") for name in _VARIABLES[1:])
     return Settings(
         home=Path(home or main.get("home") or ".affidavit").expanduser().absolute(),
@@ -190,6 +211,12 @@ def _settings(
         packs=folder / str(policy["packs"]) if policy.get("packs") else None,
         policy_data=_policy_data(data_path, data_stamp) if data_path else {},
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
+        tsa_url=str(stamping.get("url", "")),
+        tsa_certificate=folder / str(stamping["certificate"])
+        if stamping.get("certificate")
+        else None,
+        payload_days=_days("retention.payloads", retention.get("payloads")),
+        record_days=_days("retention.records", retention.get("records")),
         datasets=content.get("datasets", {}),
         systems=content.get("systems", {}),
     )
@@ -267,6 +294,18 @@ def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
             hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
+
+
+def _days(setting: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    found = _DAYS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigurationError(
+            f"The setting {setting} is {value!r}.",
+            hint='Write whole days as an ISO 8601 duration, such as "P30D".',
+        )
+    return int(found[1])
 
 
 def _user() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from affidavit._home import Home
@@ -13,6 +14,7 @@ from affidavit.lineage import (
     NoteVerifier,
     Progress,
     Statement,
+    TimeStampAuthority,
     VerificationReport,
     resources,
     verify_ledger,
@@ -26,6 +28,7 @@ def verify_home(
     *,
     verifier: NoteVerifier | None = None,
     exported: bytes | None = None,
+    authorities: Sequence[TimeStampAuthority] = (),
     progress: Progress | None = None,
 ) -> VerificationReport:
     """Verify the ledger from its bytes, and every kept artifact against its digest.
@@ -35,6 +38,7 @@ def verify_home(
         verifier: The log's public key from a place of the caller's own; the home's by default.
         exported: A checkpoint that was kept elsewhere, which the log must still extend; by
             default the newest one that witnesses cosigned, where there is one.
+        authorities: Whose time stamps count; without any, none is looked at.
         progress: Told how far it is.
 
     Returns:
@@ -67,6 +71,7 @@ def verify_home(
         home.database,
         verifier or home.verifier,
         exported=exported,
+        authorities=tuple(authorities),
         progress=progress,
         on_statement=note_kept,
         spools=(None, home.folder / "spool"),
@@ -89,4 +94,5 @@ def verify_home(
         for digest, (name, index) in kept.items()
         if digest not in home.artifacts
     )
-    return replace(report, errors=(*report.errors, *changed, *missing))
+    found = (*report.errors, *changed, *missing)
+    return replace(report, errors=found, stamped=() if found else report.stamped)

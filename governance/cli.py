@@ -18,8 +18,17 @@ from affidavit._cli_erase import register_erase
 from affidavit._cli_files import register_files
 from affidavit._cli_keys import keys, print_distrusted, verdict
 from affidavit._cli_policy import policy
-from affidavit._cli_proof import Quorum, WitnessKeys, check_witnesses, register_proof, show_bundle
+from affidavit._cli_proof import (
+    BundleChecks,
+    Quorum,
+    WitnessKeys,
+    check_witnesses,
+    register_proof,
+    show_bundle,
+)
+from affidavit._cli_retain import register_retain
 from affidavit._cli_show import register_show
+from affidavit._cli_timestamp import TsaCerts, register_timestamp, say_stamped
 from affidavit._files import read_file, write_file
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
 from affidavit.errors import (
@@ -46,6 +55,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(policy, name="policy")
 register_show(app)
 register_proof(app)
+register_timestamp(app)
+register_retain(app)
 register_erase(app)
 register_files(app)
 register_drain(app)
@@ -139,6 +150,7 @@ def verify(
     ] = None,
     witness_key: WitnessKeys = None,
     quorum: Quorum = None,
+    tsa_cert: TsaCerts = None,
     complete: Annotated[
         bool, typer.Option("--complete", help="Exit with 1 where the log itself names gaps.")
     ] = False,
@@ -149,6 +161,7 @@ def verify(
     With a file, check an evidence bundle instead; it needs --key and no home.
     """
     from affidavit._context import present
+    from affidavit._time_stamps import authorities
     from affidavit._verify_home import verify_home
     from affidavit.lineage import NoteVerifier
 
@@ -157,14 +170,21 @@ def verify(
             raise ConfigurationError(
                 "A bundle brings its own checkpoint.", hint="Give either a bundle or --checkpoint."
             )
-        show_bundle(bundle, key, witness_key or [], quorum, as_json=as_json)
+        asked = BundleChecks(key, witness_key or [], quorum, tsa_cert or [])
+        show_bundle(bundle, asked, as_json=as_json)
         return
-    _, home = present()
+    settings, home = present()
     pinned = NoteVerifier.parse(read_file(key).decode("utf-8", "replace")) if key else None
     exported = read_file(checkpoint) if checkpoint else None
     cosigned = check_witnesses(home, exported, witness_key or [], quorum)
     with progress("Verifying", quiet=as_json) as told:
-        report = verify_home(home, verifier=pinned, exported=exported, progress=told)
+        report = verify_home(
+            home,
+            verifier=pinned,
+            exported=exported,
+            authorities=authorities(settings, tsa_cert),
+            progress=told,
+        )
     if as_json:
         print_json(report.to_dict())
     else:
@@ -175,6 +195,7 @@ def verify(
                 f"{report.records} records)",
                 "tree size": report.size,
                 "root": report.root,
+                **({"pruned": f"{report.pruned} records"} if report.pruned else {}),
                 "checkpoints": report.checkpoints,
                 "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
             }
@@ -188,11 +209,13 @@ def verify(
                 say(f"… and {report.more_errors} more.")
         elif cosigned:
             say(f"The log extends a checkpoint that {', '.join(cosigned)} cosigned.", "green")
-        elif not exported:
+        if report.stamped:
+            say_stamped(report.stamped, cosigned=bool(cosigned), yours=bool(tsa_cert))
+        elif report.ok and not cosigned and not exported:
             say(
-                "No witness was checked: without one, whoever holds the log key could rewrite "
-                "history. Keep checkpoints elsewhere (`affidavit checkpoint -o FILE`) and verify "
-                "against them."
+                "No witness and no time stamp was checked: without one, whoever holds the log key "
+                "could rewrite history. Keep checkpoints elsewhere (`affidavit checkpoint -o "
+                "FILE`) and verify against them."
             )
     raise typer.Exit(1 if not report.ok or (complete and report.gaps) else 0)
 

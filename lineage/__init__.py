@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         MODEL_SIGNATURE,
         PROVENANCE,
         REPORT,
+        RETENTION,
         RUN_FIELD,
         TEST_RESULT,
         TRUST_ROOT,
@@ -92,6 +93,13 @@ if TYPE_CHECKING:
     from affidavit.lineage._proving import consistency_path, prove_entry, prove_extension
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._reindex import Reindexed, reindex
+    from affidavit.lineage._retention import (
+        Retained,
+        RetentionRule,
+        apply_retention,
+        plan_retention,
+        retention_facts,
+    )
     from affidavit.lineage._schemas import schema_for
     from affidavit.lineage._spool import Durability, Spool
     from affidavit.lineage._spool_format import (
@@ -103,10 +111,18 @@ if TYPE_CHECKING:
         segment_sizes,
     )
     from affidavit.lineage._spool_reading import Lost, Message, Place, wipe
+    from affidavit.lineage._stamp_rows import keep_stamp, newest_stamped, stamps_of
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import TableDiff, TableTree, diff_tables
     from affidavit.lineage._template import Hole, RecordTemplate
+    from affidavit.lineage._time_stamp import (
+        Stamped,
+        TimeStamp,
+        TimeStampAuthority,
+        request_stamp,
+        verify_stamp,
+    )
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
     from affidavit.lineage._trust_history import Revoked, TrustHistory
@@ -116,107 +132,71 @@ if TYPE_CHECKING:
 _SOURCES = {
     name: f"affidavit.lineage.{module}"
     for module, names in {
-        "_bundle": ("BundleEntry", "BundleReport", "build_bundle", "verify_bundle"),
-        "_checkpoint": ("Checkpoint", "open_checkpoint"),
-        "_code": ("code_facts",),
-        "_cosignature": (
-            "Cosignature",
-            "Cosigner",
-            "WitnessVerifier",
-            "check_quorum",
-            "cosignatures",
-        ),
-        "_digest": ("Digest", "Fingerprint"),
-        "_drain": ("Drained", "Drainer", "Made", "drain_lock", "open_writer"),
-        "_envelope": ("Envelope", "STATEMENT_TYPE", "pre_authentication_encoding", "sign_envelope"),
-        "_environment": ("environment_facts",),
-        "_erasure": ("Erasure", "erase_subject", "held", "scrub"),
-        "_estimators": ("estimator_fingerprint",),
-        "_file_cache": ("FileCache",),
-        "_files": ("DirectoryManifest", "directory_manifest", "file_digest"),
-        "_findings": ("Fault", "Gap", "UnclosedWriter", "VerificationReport"),
-        "_fingerprint": ("fingerprint", "fingerprint_parts"),
-        "_frames": ("table_fingerprint", "table_tree"),
-        "_index": ("derive_rows", "statement_facts"),
+        "_bundle": "BundleEntry BundleReport build_bundle verify_bundle",
+        "_checkpoint": "Checkpoint open_checkpoint",
+        "_code": "code_facts",
+        "_cosignature": "Cosignature Cosigner WitnessVerifier check_quorum cosignatures",
+        "_digest": "Digest Fingerprint",
+        "_drain": "Drained Drainer Made drain_lock open_writer",
+        "_envelope": "STATEMENT_TYPE Envelope pre_authentication_encoding sign_envelope",
+        "_environment": "environment_facts",
+        "_erasure": "Erasure erase_subject held scrub",
+        "_estimators": "estimator_fingerprint",
+        "_file_cache": "FileCache",
+        "_files": "DirectoryManifest directory_manifest file_digest",
+        "_findings": "Fault Gap UnclosedWriter VerificationReport",
+        "_fingerprint": "fingerprint fingerprint_parts",
+        "_frames": "table_fingerprint table_tree",
+        "_index": "derive_rows statement_facts",
         "_key_files": (
-            "has_passphrase",
-            "move_secret",
-            "read_key",
-            "read_secret",
-            "replace_key",
-            "write_key",
-            "write_secret",
+            "has_passphrase move_secret read_key read_secret replace_key write_key write_secret"
         ),
-        "_key_uri": ("UriSigner", "check_uri", "open_signer", "public_at"),
-        "_keys": ("PublicKey", "Signer", "SigningKey"),
-        "_ledger": ("Appending", "Ledger"),
+        "_key_uri": "UriSigner check_uri open_signer public_at",
+        "_keys": "PublicKey Signer SigningKey",
+        "_ledger": "Appending Ledger",
         "_merkle": (
-            "CompactRange",
-            "consistency_proof",
-            "inclusion_proof",
-            "leaf_hash",
-            "tree_root",
-            "verify_consistency",
-            "verify_inclusion",
+            "CompactRange consistency_proof inclusion_proof leaf_hash tree_root "
+            "verify_consistency verify_inclusion"
         ),
-        "_model_key": ("ModelKey", "ModelVerifier", "read_model_key", "write_model_key"),
-        "_model_signature": (
-            "GIT_PATHS",
-            "OMS_PREDICATE",
-            "SignedModel",
-            "open_signature",
-            "sign_manifest",
-        ),
-        "_note": ("Note", "NoteSigner", "NoteVerifier", "sign_note"),
-        "_payloads": ("PayloadVault", "SealedPayload", "check_disclosures"),
+        "_model_key": "ModelKey ModelVerifier read_model_key write_model_key",
+        "_model_signature": "GIT_PATHS OMS_PREDICATE SignedModel open_signature sign_manifest",
+        "_note": "Note NoteSigner NoteVerifier sign_note",
+        "_payloads": "PayloadVault SealedPayload check_disclosures",
         "_predicates": (
-            "APPROVAL",
-            "BUNDLE",
-            "DATASET",
-            "ERASURE",
-            "EVALUATION_FIELD",
-            "EXPLANATION",
-            "GAP",
-            "HOLD",
-            "KINDS",
-            "MODEL_SIGNATURE",
-            "PROVENANCE",
-            "REPORT",
-            "RUN_FIELD",
-            "TEST_RESULT",
-            "TRUST_ROOT",
-            "VERDICT",
-            "VERDICT_FIELD",
+            "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
+            "MODEL_SIGNATURE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT TRUST_ROOT "
+            "VERDICT VERDICT_FIELD"
         ),
-        "_proving": ("consistency_path", "prove_entry", "prove_extension"),
-        "_records": ("MAX_ENTRY", "new_id", "parse_entry", "record_bytes", "timestamp"),
-        "_reindex": ("Reindexed", "reindex"),
-        "_schemas": ("schema_for",),
-        "_spool": ("Durability", "Spool"),
-        "_spool_format": (
-            "MESSAGE",
-            "RECORDS",
-            "SPOOL_PAGE",
-            "list_segments",
-            "pack_records",
-            "segment_sizes",
-        ),
-        "_spool_reading": ("Lost", "Message", "Place", "wipe"),
-        "_statement": ("Resource", "Statement", "resources", "statement_id"),
-        "_strict_json": ("dump_json", "parse_json"),
-        "_table_tree": ("TableDiff", "TableTree", "diff_tables"),
-        "_template": ("Hole", "RecordTemplate"),
-        "_tlog_proof": ("TlogProof",),
-        "_trust": ("Revocation", "TrustRoot", "TrustedKey", "role_for"),
-        "_trust_history": ("Revoked", "TrustHistory"),
-        "_verify": ("Progress", "verify_ledger"),
-        "_witness": ("AddCheckpoint", "Answer", "Witness"),
+        "_proving": "consistency_path prove_entry prove_extension",
+        "_records": "MAX_ENTRY new_id parse_entry record_bytes timestamp",
+        "_reindex": "Reindexed reindex",
+        "_retention": "Retained RetentionRule apply_retention plan_retention retention_facts",
+        "_schemas": "schema_for",
+        "_spool": "Durability Spool",
+        "_spool_format": "MESSAGE RECORDS SPOOL_PAGE list_segments pack_records segment_sizes",
+        "_spool_reading": "Lost Message Place wipe",
+        "_stamp_rows": "keep_stamp newest_stamped stamps_of",
+        "_statement": "Resource Statement resources statement_id",
+        "_strict_json": "dump_json parse_json",
+        "_table_tree": "TableDiff TableTree diff_tables",
+        "_template": "Hole RecordTemplate",
+        "_time_stamp": "Stamped TimeStamp TimeStampAuthority request_stamp verify_stamp",
+        "_tlog_proof": "TlogProof",
+        "_trust": "Revocation TrustRoot TrustedKey role_for",
+        "_trust_history": "Revoked TrustHistory",
+        "_verify": "Progress verify_ledger",
+        "_witness": "AddCheckpoint Answer Witness",
     }.items()
-    for name in names
+    for name in names.split()
 }
 
 # The extra that brings each library behind these names.
-_EXTRAS = {"narwhals": "frames", "numpy": "frames", "pyarrow": "frames"}
+_EXTRAS = {
+    "narwhals": "frames",
+    "numpy": "frames",
+    "pyarrow": "frames",
+    "rfc3161_client": "timestamp",
+}
 
 __all__ = [
     "APPROVAL",
@@ -236,6 +216,7 @@ __all__ = [
     "PROVENANCE",
     "RECORDS",
     "REPORT",
+    "RETENTION",
     "RUN_FIELD",
     "SPOOL_PAGE",
     "STATEMENT_TYPE",
@@ -280,6 +261,8 @@ __all__ = [
     "RecordTemplate",
     "Reindexed",
     "Resource",
+    "Retained",
+    "RetentionRule",
     "Revocation",
     "Revoked",
     "SealedPayload",
@@ -287,9 +270,12 @@ __all__ = [
     "Signer",
     "SigningKey",
     "Spool",
+    "Stamped",
     "Statement",
     "TableDiff",
     "TableTree",
+    "TimeStamp",
+    "TimeStampAuthority",
     "TlogProof",
     "TrustHistory",
     "TrustRoot",
@@ -299,6 +285,7 @@ __all__ = [
     "VerificationReport",
     "Witness",
     "WitnessVerifier",
+    "apply_retention",
     "build_bundle",
     "check_disclosures",
     "check_quorum",
@@ -321,10 +308,12 @@ __all__ = [
     "has_passphrase",
     "held",
     "inclusion_proof",
+    "keep_stamp",
     "leaf_hash",
     "list_segments",
     "move_secret",
     "new_id",
+    "newest_stamped",
     "open_checkpoint",
     "open_signature",
     "open_signer",
@@ -332,6 +321,7 @@ __all__ = [
     "pack_records",
     "parse_entry",
     "parse_json",
+    "plan_retention",
     "pre_authentication_encoding",
     "prove_entry",
     "prove_extension",
@@ -342,7 +332,9 @@ __all__ = [
     "record_bytes",
     "reindex",
     "replace_key",
+    "request_stamp",
     "resources",
+    "retention_facts",
     "role_for",
     "schema_for",
     "scrub",
@@ -350,6 +342,7 @@ __all__ = [
     "sign_envelope",
     "sign_manifest",
     "sign_note",
+    "stamps_of",
     "statement_facts",
     "statement_id",
     "table_fingerprint",
@@ -360,6 +353,7 @@ __all__ = [
     "verify_consistency",
     "verify_inclusion",
     "verify_ledger",
+    "verify_stamp",
     "wipe",
     "write_key",
     "write_model_key",

@@ -8,6 +8,7 @@ entries/12.json                     the exact bytes of an entry: a DSSE envelope
 proofs/12.tlog-proof                the proof that it is in the log (C2SP tlog-proof)
 disclosed/12.json                   disclosures of a record's fields (RFC 9901 §4.2)
 report.html                         the audit report, where there is one
+timestamp.tsr                       an authority's time stamp on the checkpoint, where there is one
 ```
 
 Every trust root up to the checkpoint is among the entries, so that each signature is checked
@@ -39,11 +40,13 @@ from affidavit.lineage._records import Parsed, parse_entry
 from affidavit.lineage._statement import Resource, Statement
 from affidavit.lineage._stored_zip import read_zip, write_zip
 from affidavit.lineage._strict_json import dump_json, parse_json
+from affidavit.lineage._time_stamp import Stamped, TimeStampAuthority, verify_stamp
 from affidavit.lineage._tlog_proof import TlogProof
 from affidavit.lineage._trust import TrustRoot
 
 _FIXED = frozenset({"README.txt", "verify_evidence.py", "log.pub", "checkpoint", "manifest.json"})
 _REPORT = "report.html"
+_STAMP = "timestamp.tsr"
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -75,6 +78,7 @@ class BundleReport:
         entries: The entries, in log order.
         cosigned: The known witnesses that cosigned the checkpoint.
         report: Whether there is a report in it.
+        stamped: The time stamp on the checkpoint, where it was asked for and holds.
     """
 
     name: str
@@ -85,6 +89,7 @@ class BundleReport:
     entries: tuple[BundleEntry, ...]
     cosigned: tuple[Cosignature, ...]
     report: bool
+    stamped: Stamped | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report, JSON-safe, without the disclosed values."""
@@ -104,6 +109,7 @@ class BundleReport:
             "disclosed": {str(e.index): sorted(e.disclosed) for e in self.entries if e.disclosed},
             "witnesses": [one.witness.name for one in self.cosigned],
             "report": self.report,
+            "time_stamp": self.stamped and self.stamped.to_dict(),
         }
 
 
@@ -118,6 +124,7 @@ def build_bundle(
     checkpoint: bytes | None = None,
     disclosed: Mapping[int, Sequence[str]] | None = None,
     report: bytes | None = None,
+    stamp: bytes | None = None,
 ) -> bytes:
     """Return a bundle of entries, verified as a stranger would.
 
@@ -131,6 +138,7 @@ def build_bundle(
         checkpoint: A signed note that covers the entries; the newest by default.
         disclosed: Disclosures of records' fields, by log index.
         report: An HTML report.
+        stamp: An authority's answer about the checkpoint, as it is kept; it is not verified here.
 
     Returns:
         The archive's bytes; the same for the same arguments.
@@ -154,8 +162,8 @@ def build_bundle(
         members[f"proofs/{proof.index}.tlog-proof"] = proof.to_bytes()
     for index, items in opened.items():
         members[f"disclosed/{index}.json"] = dump_json(list(items))
-    if report is not None:
-        members[_REPORT] = report
+    members |= {_REPORT: report} if report is not None else {}
+    members |= {_STAMP: stamp} if stamp is not None else {}
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in members.items()}
     manifest = Statement(
         tuple(Resource(path, digests[path]) for path in sorted(members)),
@@ -183,6 +191,7 @@ def verify_bundle(
     *,
     witnesses: Sequence[WitnessVerifier] = (),
     quorum: int | None = None,
+    authorities: Sequence[TimeStampAuthority] = (),
 ) -> BundleReport:
     """Accept a bundle, every byte of it, or raise.
 
@@ -191,6 +200,8 @@ def verify_bundle(
         verifier: The log's public key, from a place of the caller's own.
         witnesses: Witnesses whose cosignatures count.
         quorum: How many of them are needed; all by default.
+        authorities: Authorities of which one must have stamped the checkpoint; none asks for no
+            time stamp, and then the one that may be there is not looked at.
 
     Raises:
         VerificationError: Something does not hold; the error names the first such thing.
@@ -223,7 +234,24 @@ def verify_bundle(
         tuple(entries),
         cosigned,
         _REPORT in members,
+        _stamped(members, head, authorities) if authorities else None,
     )
+
+
+def _stamped(
+    members: Mapping[str, bytes], head: Checkpoint, authorities: Sequence[TimeStampAuthority]
+) -> Stamped:
+    response = members.get(_STAMP)
+    if response is None:
+        raise VerificationError("The bundle holds no time stamp.")
+    failure = VerificationError("Nobody may have stamped the checkpoint.")
+    for authority in authorities:
+        try:
+            stamp = verify_stamp(authority, response, members["checkpoint"])
+            return Stamped(head.size, stamp, response)
+        except VerificationError as error:
+            failure = error
+    raise failure
 
 
 def _manifest(members: Mapping[str, bytes], head: Checkpoint) -> tuple[Envelope, Statement]:
@@ -244,8 +272,7 @@ def _manifest(members: Mapping[str, bytes], head: Checkpoint) -> tuple[Envelope,
     if not set(opened) <= set(indexes):
         raise EnvelopeError("The manifest names disclosures of entries that are not in the bundle.")
     listed = {resource.name: resource.sha256 for resource in statement.subjects}
-    if _REPORT in listed:
-        expected.add(_REPORT)
+    expected |= {_REPORT, _STAMP} & set(listed)
     if len(listed) != len(statement.subjects) or {*listed, "manifest.json"} != expected:
         raise EnvelopeError("The manifest's subjects are not the members of the bundle.")
     for name in sorted(expected ^ set(members)):

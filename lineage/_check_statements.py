@@ -45,16 +45,18 @@ class StatementCheck:
         """The trust root in force now."""
         return self.history.root
 
-    def entry(self, index: int, parsed: Parsed) -> None:
-        """Check the next entry."""
+    def entry(self, index: int, parsed: Parsed) -> bool:
+        """Check the next entry; gives whether it holds."""
         if isinstance(parsed, dict):
             self.records += 1
-            return
+            return True
         self.statements += 1
         try:
             self._statement(index, *parsed)
         except VerificationError as error:
             self.faults.add("statement-invalid", f"entry {index}", error.message, index)
+            return False
+        return True
 
     def finish(self) -> None:
         """Note each statement that a revocation reaches."""

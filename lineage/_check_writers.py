@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from affidavit.lineage._batch import Noted, Run
 from affidavit.lineage._findings import Faults, Gap, UnclosedWriter
 from affidavit.lineage._predicates import GAP
+from affidavit.lineage._pruned import Runs
 from affidavit.lineage._statement import Statement
 
 _HEX = frozenset("0123456789abcdef")
@@ -35,9 +36,11 @@ class WriterCheck:
 
     Args:
         faults: Where faults are noted.
+        pruned: The numbers of each writer that retention statements list.
     """
 
     faults: Faults
+    pruned: Mapping[str, Runs] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     unclosed: list[UnclosedWriter] = field(default_factory=list)
     writers: int = 0
@@ -66,7 +69,8 @@ class WriterCheck:
             return
         index, writer, number, count = item
         state = self._open.get(writer)
-        if state is not None and state.following == number >= 0 and _is_id(writer):
+        in_step = state is not None and state.following == number >= 0
+        if state is not None and in_step and writer not in self.pruned and _is_id(writer):
             state.following += count
             return
         for ahead in range(count):
@@ -85,6 +89,7 @@ class WriterCheck:
         if state is None:
             self._fault(index, "writer-unknown", writer, "it has a record but is not open here.")
             return
+        self._pass_pruned(writer, state)
         if first > state.following:
             self._fault(
                 index,
@@ -112,6 +117,8 @@ class WriterCheck:
             self.gaps.append(Gap(where, message, entries if _is_number(entries) else None, index))
             return
         state = self._open.get(writer) if isinstance(writer, str) else None
+        if state is not None:
+            self._pass_pruned(writer, state)
         if (
             state is None
             or not _is_number(first)
@@ -139,6 +146,7 @@ class WriterCheck:
             The place of each writer that has not ended.
         """
         for writer, state in self._open.items():
+            self._pass_pruned(writer, state)
             found = rows.get(writer)
             if found != (state.place, state.following):
                 self.faults.add(
@@ -170,6 +178,7 @@ class WriterCheck:
         if event != "closed" or state is None:
             self._fault(index, "writer-unknown", writer, f"its event {event!r} does not fit.")
             return
+        self._pass_pruned(writer, state)
         numbers, outcome = record.get("numbers"), record.get("outcome")
         if numbers != state.following:
             self._fault(
@@ -184,6 +193,10 @@ class WriterCheck:
             )
         if outcome != "closed":
             self._note(writer, str(outcome), state.following, index)
+
+    def _pass_pruned(self, writer: str, state: _Writer) -> None:
+        if writer in self.pruned:
+            state.following = self.pruned[writer].end_of(state.following)
 
     def _note(self, writer: str, outcome: str, numbers: int, index: int) -> None:
         self.unclosed.append(UnclosedWriter(writer, outcome, numbers, index))

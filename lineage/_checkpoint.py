@@ -1,7 +1,17 @@
 """Checkpoints: the signed heads of the log (C2SP tlog-checkpoint).
 
 The note's text is the origin, the tree size in decimal, the root in base64, each on a line of its
-own; further non-empty lines are extensions, which are kept and not interpreted.
+own; further non-empty lines are extensions. Ours says how many of the entries are statements:
+
+```
+affidavit.local/bdc6cff2f1c04b98
+28
+NmdNdV+cJxj9lVwCV2/ZAlZPvvaYJyY3mDP5G9HZcVE=
+affidavit statements 16
+```
+
+so that whoever keeps a checkpoint can tell that no statement was removed when records were pruned.
+Other extensions are kept and not interpreted.
 """
 
 from __future__ import annotations
@@ -16,6 +26,7 @@ from affidavit.lineage._merkle import HASH_SIZE
 from affidavit.lineage._note import Note, NoteSigner, NoteVerifier, sign_note
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+_STATEMENTS = re.compile(r"affidavit statements (0|[1-9][0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,17 @@ class Checkpoint:
             raise CheckpointError("A checkpoint's origin and extensions are non-empty lines.")
         if not _SIZE.fullmatch(str(self.size)) or len(self.root) != HASH_SIZE:
             raise CheckpointError(f"A checkpoint has a size and a root of {HASH_SIZE} bytes.")
+
+    @classmethod
+    def counting(cls, origin: str, size: int, root: bytes, statements: int) -> Checkpoint:
+        """Return a checkpoint that says how many of its entries are signed statements."""
+        return cls(origin, size, root, (f"affidavit statements {statements}",))
+
+    @property
+    def statements(self) -> int | None:
+        """How many of the entries are signed statements; None where it does not say."""
+        found = [match for line in self.extensions if (match := _STATEMENTS.fullmatch(line))]
+        return int(found[0][1]) if len(found) == 1 else None
 
     def text(self) -> bytes:
         """Return the bytes that are signed."""

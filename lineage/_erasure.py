@@ -7,11 +7,11 @@ the store is rebuilt (`Store.scrub`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import delete, func, select
 
 from affidavit.errors import (
     LedgerCorruptError,
@@ -20,13 +20,11 @@ from affidavit.errors import (
     VerificationError,
 )
 from affidavit.lineage._ledger import Ledger
-from affidavit.lineage._merkle import CompactRange, leaf_hash
 from affidavit.lineage._predicates import HOLD
-from affidavit.lineage._records import parse_entry
+from affidavit.lineage._pruned import Survey, leaves, read_statement
+from affidavit.lineage._statement import Statement
 from affidavit.lineage._store import open_store
-from affidavit.lineage.tables import ENTRY, PAYLOAD, SUBJECT_KEY
-
-_ENVELOPE = b'{"payload":'
+from affidavit.lineage.tables import PAYLOAD, SUBJECT_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +61,12 @@ def erase_subject(ledger: Ledger, subject: str, statement: Callable[[int, bool],
     """
     before = ledger.head().size
     holds = _Holds(subject)
-    holds.read(ledger.entries(0, before))
+    with ledger.store.reading() as connection:
+        holds.read(leaves(connection, 0, before))
     with ledger.transaction() as log:
         connection = log.connection
-        holds.read(_entries(connection, before))
-        if holds.tree.size != log.tree.size or holds.tree.root() != log.tree.root():
-            raise LedgerCorruptError(
-                "The entries are not those that were logged, so that a legal hold cannot be ruled "
-                "out; nothing was erased.",
-                hint="Run `affidavit verify` to see which entry is wrong.",
-            )
+        holds.read(leaves(connection, before, log.tree.size))
+        check_whole(holds.survey, log.tree.size, log.tree.root(), log.statements)
         if holds.held:
             raise LedgerError(
                 "A legal hold is in force on this data subject; nothing was erased.",
@@ -105,9 +99,12 @@ def held(ledger: Ledger, subject: str) -> bool:
         ledger: The log.
         subject: The store's pseudonym of the data subject.
     """
-    holds = _Holds(subject)
-    holds.read(ledger.entries())
-    return holds.held
+    holds: dict[str, bool] = {}
+    for _, body in ledger.entries():
+        statement = read_statement(body)
+        if statement is not None:
+            note_hold(statement, holds)
+    return holds.get(subject, False)
 
 
 def scrub(where: Path | str, gone: bytes = b"") -> int:
@@ -132,33 +129,55 @@ def scrub(where: Path | str, gone: bytes = b"") -> int:
         store.close()
 
 
+def check_whole(survey: Survey, size: int, root: bytes, statements: int | None) -> None:
+    """Accept what was read as the whole log, so that no legal hold was removed from it, or raise.
+
+    Args:
+        survey: What was read.
+        size: Of the log, as its newest checkpoint signs.
+        root: Likewise.
+        statements: Likewise, where it says so.
+
+    Raises:
+        LedgerCorruptError: It is not what was logged.
+    """
+    try:
+        survey.check(size, root, statements)
+    except VerificationError as error:
+        raise LedgerCorruptError(
+            "The entries are not those that were logged, so that a legal hold cannot be ruled "
+            f"out; nothing was erased. {error.message}",
+            hint="Run `affidavit verify` to see which entry is wrong.",
+        ) from error
+
+
 class _Holds:
     """Reads legal holds from the entries themselves: an index row may have been edited."""
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
-        self.held = False
-        self.tree = CompactRange()
+        self._holds: dict[str, bool] = {}
+        self.survey = Survey()
 
-    def read(self, entries: Iterator[tuple[int, bytes]]) -> None:
-        for _, body in entries:
-            self.tree.append(leaf_hash(body))
-            if body.startswith(_ENVELOPE):
-                self._read_one(body)
+    @property
+    def held(self) -> bool:
+        return self._holds.get(self._subject, False)
 
-    def _read_one(self, body: bytes) -> None:
-        try:
-            parsed = parse_entry(body)
-        except VerificationError:
-            return
-        if isinstance(parsed, dict) or parsed[1].predicate_type != HOLD:
-            return
-        if any(resource.sha256 == self._subject for resource in parsed[1].subjects):
+    def read(self, found: Iterable[tuple[int, bytes | None, bytes]]) -> None:
+        for index, body, leaf in found:
+            statement = self.survey.take(index, body, leaf)
+            if statement is not None:
+                note_hold(statement, self._holds)
+
+
+def note_hold(statement: Statement, holds: dict[str, bool]) -> None:
+    """Take note of a statement where it puts or ends a legal hold.
+
+    Args:
+        statement: The next statement in log order.
+        holds: Whether one is in force, by the store's pseudonym of a data subject.
+    """
+    if statement.predicate_type == HOLD:
+        for resource in statement.subjects:
             # Whatever is not plainly a release holds.
-            self.held = parsed[1].predicate.get("outcome") != "released"
-
-
-def _entries(connection: Connection, start: int) -> Iterator[tuple[int, bytes]]:
-    query = select(ENTRY.c.entry, ENTRY.c.body).where(ENTRY.c.entry >= start)
-    for index, body in connection.execute(query.order_by(ENTRY.c.entry)):
-        yield index, bytes(body)
+            holds[resource.sha256] = statement.predicate.get("outcome") != "released"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.errors import VerificationError
+from affidavit.lineage._time_stamp import Stamped
 
 MAX_FINDINGS = 100
 """How many findings of one code are kept in full; the rest are counted."""
@@ -124,9 +125,11 @@ class VerificationReport:
         distrusted: The statements that hold, and are not to be relied on all the same: a trust
             root revokes their key from an earlier entry on.
         more_distrusted: How many further ones are not listed.
+        stamped: The verified time stamps, by checkpoint; none where something is wrong.
         writers: How many processes numbered records.
         gaps: What is not in the log although it happened, as signed statements say.
         unclosed: Processes that have not said which record was their last.
+        pruned: How many records were pruned, as signed statements say.
     """
 
     origin: str
@@ -140,9 +143,11 @@ class VerificationReport:
     more_errors: int = 0
     distrusted: tuple[Fault, ...] = ()
     more_distrusted: int = 0
+    stamped: tuple[Stamped, ...] = ()
     writers: int = 0
     gaps: tuple[Gap, ...] = ()
     unclosed: tuple[UnclosedWriter, ...] = ()
+    pruned: int = 0
 
     @property
     def ok(self) -> bool:
@@ -174,7 +179,9 @@ class VerificationReport:
             "more_errors": self.more_errors,
             "distrusted": [fault.to_dict() for fault in self.distrusted],
             "more_distrusted": self.more_distrusted,
+            "time_stamps": [one.to_dict() for one in self.stamped],
             "writers": self.writers,
             "gaps": [gap.to_dict() for gap in self.gaps],
             "unclosed": [writer.to_dict() for writer in self.unclosed],
+            "pruned": self.pruned,
         }

@@ -27,11 +27,12 @@ from affidavit.lineage._merkle import (
 )
 from affidavit.lineage._note import NoteSigner, NoteVerifier
 from affidavit.lineage._payloads import SealedPayload
+from affidavit.lineage._pruned import count_statements, retention_of
 from affidavit.lineage._records import MAX_ENTRY
 from affidavit.lineage._store import open_store
 from affidavit.lineage._stored_payloads import stored_keys, write_payloads
 from affidavit.lineage._tiles import TileReader, extend_tiles
-from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, SUBJECT_KEY, insert_rows
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, PAYLOAD, STATEMENT, SUBJECT_KEY, insert_rows
 
 __all__ = ["MAX_ENTRY", "Appending", "Ledger"]
 
@@ -72,10 +73,12 @@ class Appending:
     Args:
         connection: The store's.
         tree: The right edge of the tree as it grows.
+        statements: How many of its entries are signed statements.
     """
 
     connection: Connection
     tree: CompactRange
+    statements: int
 
     def add(
         self,
@@ -103,6 +106,7 @@ class Appending:
         ready = (prepared or _prepare(bodies, first)).moved_to(first)
         insert_rows(self.connection, ENTRY, list(enumerate(bodies, first)))
         extend_tiles(self.connection, self.tree, ready.leaves)
+        self.statements += len(ready.rows.get(STATEMENT, ()))
         write_payloads(self.connection, payloads)
         for table, rows in ready.rows.items():
             insert_rows(self.connection, table, rows)
@@ -147,7 +151,7 @@ class Ledger:
         if create:
             with self.store.writing() as connection:
                 self.store.create_tables(connection)
-                self._write_checkpoint(connection, CompactRange())
+                self._write_checkpoint(Appending(connection, CompactRange(), 0))
 
     def append(
         self,
@@ -207,9 +211,14 @@ class Ledger:
             tree = self._head(connection).copy()
             before = tree.size
             opened = self._opened
-            yield Appending(connection, tree)
+            counted = opened[1].statements
+            if counted is None:
+                # A checkpoint from before they were counted.
+                counted = count_statements(connection)
+            appending = Appending(connection, tree, counted)
+            yield appending
             if tree.size > before:
-                opened = self._write_checkpoint(connection, tree)
+                opened = self._write_checkpoint(appending)
         self._edge, self._opened = tree, opened
 
     def checkpoint(self) -> bytes:
@@ -234,10 +243,18 @@ class Ledger:
         Raises:
             NotFoundError: There is no such entry.
         """
-        row = None
+        row, pruned = None, None
         if 0 <= index < _INDEX_LIMIT:
             with self.store.reading() as connection:
                 row = connection.execute(select(ENTRY.c.body).where(ENTRY.c.entry == index)).first()
+                pruned = None if row else retention_of(connection, index)
+        if pruned is not None:
+            raise NotFoundError(
+                f"Entry {index} is a record that was pruned, as the retention statement in entry "
+                f"{pruned} says; the log still holds its hash.",
+                hint=f"`affidavit show {pruned}` prints the statement. Whoever kept the record "
+                "and its proof can still show that it was logged.",
+            )
         if row is None:
             raise NotFoundError(
                 f"There is no entry {index}.", hint="`affidavit log` lists what there is."
@@ -322,17 +339,16 @@ class Ledger:
                 )
         return edge
 
-    def _write_checkpoint(
-        self, connection: Connection, tree: CompactRange
-    ) -> tuple[bytes, Checkpoint]:
+    def _write_checkpoint(self, now: Appending) -> tuple[bytes, Checkpoint]:
         if self._signer is None:
             raise LedgerError(
                 "This ledger was opened without its key; nothing can be appended.",
                 hint="Restore keys/log.pem.",
             )
-        checkpoint = Checkpoint(self.verifier.name, tree.size, tree.root())
+        size, root = now.tree.size, now.tree.root()
+        checkpoint = Checkpoint.counting(self.verifier.name, size, root, now.statements)
         note = checkpoint.signed(self._signer)
-        insert_rows(connection, CHECKPOINT, [(tree.size, note)])
+        insert_rows(now.connection, CHECKPOINT, [(size, note)])
         return note, checkpoint
 
 
@@ -357,6 +373,16 @@ def _prepare(bodies: Sequence[bytes], first: int) -> Prepared:
         return Prepared(first, leaf_hashes(bodies), rows_of_all(bodies, first))
     except VerificationError as error:
         raise LedgerError(f"An entry would not verify: {error.message}") from error
+
+
+def newest_checkpoint(connection: Connection, verifier: NoteVerifier) -> Checkpoint:
+    """Return the newest checkpoint of a transaction's state, its signature checked.
+
+    Raises:
+        LedgerCorruptError: There is none.
+        CheckpointError: It is not signed by the pinned key.
+    """
+    return open_checkpoint(_newest_note(connection), verifier)
 
 
 def _newest_note(connection: Connection) -> bytes:

@@ -22,6 +22,7 @@ GAP = "urn:affidavit:gap:v1"
 REPORT = "urn:affidavit:report:v1"
 ERASURE = "urn:affidavit:erasure:v1"
 HOLD = "urn:affidavit:hold:v1"
+RETENTION = "urn:affidavit:retention:v1"
 BUNDLE = "urn:affidavit:bundle:v1"
 MODEL_SIGNATURE = "urn:affidavit:model-signature:v1"
 
@@ -45,6 +46,7 @@ KINDS = MappingProxyType(
         REPORT: "report",
         ERASURE: "erasure",
         HOLD: "hold",
+        RETENTION: "retention",
         BUNDLE: "bundle",
         MODEL_SIGNATURE: "model-signature",
     }

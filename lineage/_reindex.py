@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from affidavit.errors import LedgerCorruptError
+from affidavit.errors import LedgerCorruptError, VerificationError
 from affidavit.lineage._checkpoint import Checkpoint
-from affidavit.lineage._index import derive_rows, write_index
+from affidavit.lineage._index import Row, derive_rows, write_index
 from affidavit.lineage._ledger import Ledger
-from affidavit.lineage._merkle import CompactRange, leaf_hash
+from affidavit.lineage._pruned import Survey, leaves
 from affidavit.lineage.tables import ENTRY, INDEX_TABLES
 
 _BATCH = 1000
@@ -85,20 +85,26 @@ def reindex(ledger: Ledger, *, progress: Callable[[int, int], None] | None = Non
 def _derive(
     connection: Connection, head: Checkpoint, progress: Callable[[int, int], None] | None
 ) -> None:
-    tree = CompactRange()
-    query = select(ENTRY.c.entry, ENTRY.c.body).order_by(ENTRY.c.entry)
-    for batch in _batches(connection, query):
-        rows = []
-        for index, body in batch:
-            if index != tree.size or not isinstance(body, bytes):
-                raise _damaged(head)
-            tree.append(leaf_hash(body))
-            rows += derive_rows(index, body)
+    survey = Survey()
+    rows: list[Row] = []
+    try:
+        for index, body, leaf in leaves(connection, 0, head.size):
+            survey.take(index, body, leaf)
+            rows += derive_rows(index, body) if body is not None else []
+            if (index + 1) % _BATCH == 0:
+                write_index(connection, rows)
+                rows = []
+                if progress is not None:
+                    progress(index + 1, head.size)
         write_index(connection, rows)
-        if progress is not None:
-            progress(tree.size, head.size)
-    if tree.size != head.size or tree.root() != head.root:
+        survey.check(head.size, head.root, head.statements)
+    except (VerificationError, LedgerCorruptError) as error:
+        raise _damaged(head) from error
+    more = select(ENTRY.c.entry).where((ENTRY.c.entry >= head.size) | (ENTRY.c.entry < 0)).limit(1)
+    if connection.execute(more).first() is not None:
         raise _damaged(head)
+    if progress is not None:
+        progress(head.size, head.size)
 
 
 def _damaged(head: Checkpoint) -> LedgerCorruptError:
@@ -107,16 +113,6 @@ def _damaged(head: Checkpoint) -> LedgerCorruptError:
         "left as it is.",
         hint="Run `affidavit verify` to see which entry is wrong.",
     )
-
-
-def _batches(connection: Connection, query: Any) -> Any:
-    start = -1
-    while True:
-        batch = connection.execute(query.where(ENTRY.c.entry > start).limit(_BATCH)).fetchall()
-        if not batch:
-            return
-        yield batch
-        start = batch[-1][0]
 
 
 def _compare(

@@ -21,6 +21,7 @@ _NAMES = {
     types.ERASURE: "erasure",
     types.HOLD: "hold",
     types.BUNDLE: "bundle",
+    types.RETENTION: "retention",
     types.MODEL_SIGNATURE: "model-signature",
     types.EVALUATION_FIELD: "evaluation",
     types.RUN_FIELD: "run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -15,7 +16,9 @@ from affidavit.lineage._findings import Fault, Faults, VerificationReport
 from affidavit.lineage._note import NoteVerifier
 from affidavit.lineage._range_workers import RangeWorkers, range_workers
 from affidavit.lineage._spool_format import list_segments
+from affidavit.lineage._stamp_rows import check_stamps
 from affidavit.lineage._store import Store, open_store
+from affidavit.lineage._time_stamp import TimeStampAuthority
 from affidavit.lineage._walk import OnStatement, Walk, claimed_size
 
 Progress = Callable[[int, int], None]
@@ -29,6 +32,7 @@ def verify_ledger(
     exported: bytes | None = None,
     progress: Progress | None = None,
     on_statement: OnStatement | None = None,
+    authorities: tuple[TimeStampAuthority, ...] = (),
     spools: tuple[str | None, Path] | None = None,
     processes: int | None = None,
 ) -> VerificationReport:
@@ -40,6 +44,7 @@ def verify_ledger(
         exported: A checkpoint of this log that was kept elsewhere; the log must still extend it.
         progress: Told how far it is.
         on_statement: Given each statement with its log index, in log order, as it was read.
+        authorities: Whose time stamps count; the kept ones are looked at only where there are any.
         spools: The id of a place where spools lie, None where it is the only one, and its folder:
             each writer of that place that has not ended must have its spool there.
         processes: How many processes read the entries; None decides by the machine and the log.
@@ -63,11 +68,14 @@ def verify_ledger(
                 connection, 0 if stop is None else stop + 1, sizes, processes
             ) as workers:
                 walk = Walk(connection, verifier, faults, outside, on_statement)
+                stamped = check_stamps(connection, verifier, authorities, faults)
                 _verify(connection, walk, workers, faults, progress)
             open_writers = walk.writers.finish(_scan.open_writers(connection))
         if spools is not None:
             _check_spools(store, open_writers, spools, faults)
-        return _report(walk, faults)
+        report = _report(walk, faults)
+        # What a stamp says of a log is claimed only where the log holds.
+        return replace(report, stamped=stamped if report.ok else ())
     finally:
         store.close()
 
@@ -132,6 +140,7 @@ def _report(walk: Walk, faults: Faults) -> VerificationReport:
         writers=walk.writers.writers,
         gaps=tuple(walk.writers.gaps),
         unclosed=tuple(walk.writers.unclosed),
+        pruned=walk.pruned.entries,
     )
 
 

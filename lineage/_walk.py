@@ -7,6 +7,7 @@ anything differs, the block is gone through again entry by entry, which says wha
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from affidavit.errors import CheckpointError, VerificationError
 from affidavit.lineage import _scan
 from affidavit.lineage._batch import RECORD_TABLES, Cells, Noted, read_batch
 from affidavit.lineage._check_index import IndexCheck
+from affidavit.lineage._check_pruned import PrunedCheck
 from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck
 from affidavit.lineage._check_writers import WriterCheck
@@ -26,6 +28,7 @@ from affidavit.lineage._findings import Faults
 from affidavit.lineage._index import rows_of
 from affidavit.lineage._merkle import leaf_hashes
 from affidavit.lineage._note import NoteVerifier
+from affidavit.lineage._pruned import retentions
 from affidavit.lineage._ranges import RangeFacts
 from affidavit.lineage._records import parse_entry, parse_statement
 from affidavit.lineage._statement import Statement
@@ -64,7 +67,8 @@ class Walk:
     ) -> None:
         self.tree = TreeCheck(verifier, lambda *at: _scan.tile(connection, *at), faults)
         self.statements = StatementCheck(verifier, faults)
-        self.writers = WriterCheck(faults)
+        self.pruned = PrunedCheck(faults, retentions(connection))
+        self.writers = WriterCheck(faults, pruned=self.pruned.writers())
         self.newest: Checkpoint | None = None
         self.outside = outside
         self.progress: Callable[[int], None] | None = None
@@ -109,9 +113,14 @@ class Walk:
         index = IndexCheck(self._connection, unheard, span, _STATEMENT_TABLES)
         if not index.take(_statement_rows(statements), last):
             return False
-        self.tree.extend_by_range(facts.edges, facts.nodes, self._at_checkpoint)
-        self._at_checkpoint()
-        self._content(facts.records, statements, facts.noted)
+        content = self._content(facts.records, statements, facts.noted)
+
+        def at_size() -> None:
+            content(self.tree.size)
+            self._at_checkpoint()
+
+        self.tree.extend_by_range(facts.edges, facts.nodes, at_size)
+        at_size()
         self._tell()
         return True
 
@@ -124,6 +133,7 @@ class Walk:
             self.tree.read_checkpoint(*self._pending)
             self._pending = next(self._notes, None)
         self.tree.finish()
+        self.pruned.finish()
         self.statements.finish()
 
     # -- a block at once --------------------------------------------------------------------
@@ -151,11 +161,10 @@ class Walk:
         expected.update(batch.rows)
         if not index.take(expected, first + len(block) - 1):
             return False
-        self._leaves(leaves)
-        self._content(batch.records, statements, batch.noted)
+        self._leaves(leaves, self._content(batch.records, statements, batch.noted))
         return True
 
-    def _leaves(self, leaves: list[bytes]) -> None:
+    def _leaves(self, leaves: list[bytes], content: Callable[[int], None]) -> None:
         """Add hashes that are those of the tiles, stopping wherever a root is to be compared."""
         start, done = self.tree.size, 0
         while done < len(leaves):
@@ -166,25 +175,34 @@ class Walk:
                     stops[0] = size - start
             self.tree.extend(leaves[done : stops[0]])
             done = stops[0]
+            content(self.tree.size)
             self._at_checkpoint()
 
-    def _content(self, records: int, statements: _Statements, noted: Sequence[Noted]) -> None:
-        """Check in log order what was read of some entries."""
+    def _content(
+        self, records: int, statements: _Statements, noted: Sequence[Noted]
+    ) -> Callable[[int], None]:
+        """Return what checks, in log order, what was read of some entries up to a log index."""
         self.statements.records += records
-        waiting = iter(noted)
-        item = next(waiting, None)
-        for number, envelope, statement in statements:
-            while item is not None and item[0] < number:
-                self.writers.noted(item)
-                item = next(waiting, None)
-            self._statement(number, envelope, statement)
-        while item is not None:
-            self.writers.noted(item)
-            item = next(waiting, None)
+        # A checkpoint counts the statements before it, so each has its turn before it.
+        waiting = deque(statements)
+        items = deque(noted)
+
+        def up_to(size: int) -> None:
+            while waiting and waiting[0][0] < size:
+                number, envelope, statement = waiting.popleft()
+                while items and items[0][0] < number:
+                    self.writers.noted(items.popleft())
+                self._statement(number, envelope, statement)
+            while items and items[0][0] < size:
+                self.writers.noted(items.popleft())
+
+        return up_to
 
     def _statement(self, number: int, envelope: Envelope, statement: Statement) -> None:
-        self.statements.entry(number, (envelope, statement))
+        valid = self.statements.entry(number, (envelope, statement))
         self.writers.statement(number, statement)
+        if valid:
+            self.pruned.statement(number, statement)
         if self._on_statement is not None:
             self._on_statement(number, statement)
 
@@ -236,9 +254,12 @@ class Walk:
         first = self.tree.size
         if number <= first:
             return True
-        span = f"entry {first}" if number == first + 1 else f"entries {first} to {number - 1}"
-        self._faults.add("entry-missing", span, "missing from the store.", first)
-        if number - first > _LONGEST_GAP:
+        longest = 0
+        for begin, stop in self.pruned.missing(first, number):
+            span = f"entry {begin}" if stop == begin + 1 else f"entries {begin} to {stop - 1}"
+            self._faults.add("entry-missing", span, "missing from the store.", begin)
+            longest = max(longest, stop - begin)
+        if longest > _LONGEST_GAP:
             return False
         while self.tree.size < number:
             self.tree.entry(None)
@@ -254,7 +275,10 @@ class Walk:
             if size is None:
                 tree.read_checkpoint(size, note)
             else:
-                self.newest = tree.checkpoint(size, note) or self.newest
+                found = tree.checkpoint(size, note)
+                if found is not None:
+                    self.newest = found
+                    self.pruned.checkpoint(f"checkpoint {size}", found, self.statements.statements)
             self._pending = next(self._notes, None)
         if outside is not None and outside.size == tree.size and not tree.has_root(outside.root):
             self._faults.add(
@@ -263,6 +287,8 @@ class Walk:
                 f"the exported checkpoint signs the root {outside.root.hex()[:16]}…, the log now "
                 f"has {tree.root().hex()[:16]}… at that size.",
             )
+        elif outside is not None and outside.size == tree.size and outside.statements is not None:
+            self.pruned.checkpoint("exported checkpoint", outside, self.statements.statements)
 
 
 def claimed_size(connection: Connection, verifier: NoteVerifier) -> int:

@@ -1,9 +1,9 @@
 """The tables of a ledger's store.
 
-``entry``, ``tile``, ``checkpoint``, ``payload``, ``subject_key`` and ``writer`` are the ledger. The
-others are the index, which is derived from the entries row by row: verification derives it again
-and compares.
-Every index row carries the entry that it comes from and its ordinal among that entry's rows.
+``entry``, ``tile``, ``checkpoint``, ``time_stamp``, ``payload``, ``subject_key`` and ``writer`` are
+the ledger. The others are the index, which is derived from the entries row by row: verification
+derives it again and compares. Every index row carries the entry that it comes from and its ordinal
+among that entry's rows.
 """
 
 from __future__ import annotations
@@ -58,6 +58,15 @@ class CheckpointRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "checkpoint"
     size: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
     note: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class TimeStampRow(SQLModel, table=True):
+    """An authority's time stamp (RFC 3161) on the checkpoint of one size, as its exact bytes."""
+
+    __tablename__: ClassVar[str] = "time_stamp"
+    size: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    digest: str = Field(primary_key=True)
+    response: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class PayloadRow(SQLModel, table=True):
@@ -178,6 +187,7 @@ class AccessRow(IndexRow, table=True):
 ENTRY = _table(EntryRow)
 TILE = _table(TileRow)
 CHECKPOINT = _table(CheckpointRow)
+TIME_STAMP = _table(TimeStampRow)
 PAYLOAD = _table(PayloadRow)
 SUBJECT_KEY = _table(SubjectKeyRow)
 WRITER = _table(WriterRow)
@@ -230,5 +240,5 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         connection.exec_driver_sql(one, list(rows[whole:]))
 
 
-LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, PAYLOAD, SUBJECT_KEY, WRITER)
+LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY, WRITER)
 INDEX_TABLES = (STATEMENT, ARTIFACT, EDGE, APPROVAL, PREDICTION, DECISION, ACCESS)

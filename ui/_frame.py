@@ -90,7 +90,8 @@ def scope(found: Integrity, newest: str, *extra: tuple[str, str]) -> None:
         newest: The time of the newest entry.
         extra: Further facts of the page.
     """
-    show("scope", scope=[*extra, *found.rows(moment(newest)), _speed(found)])
+    rows = [*extra, *found.rows(moment(newest)), _speed(found)]
+    show("scope", scope=rows, stamped=found.stamped)
 
 
 def raw(label: str, value: Any) -> None:

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from affidavit import verify_home
+from affidavit import load_settings, verify_home
+from affidavit._time_stamps import authorities
 from affidavit.errors import AffidavitError
 from affidavit.lineage import leaf_hash, open_checkpoint, verify_inclusion
 from affidavit.ui._wording import count
@@ -49,6 +50,20 @@ class Integrity:
     def rate(self) -> float:
         """Entries verified per second."""
         return 0.0 if self.report is None or not self.seconds else self.report.size / self.seconds
+
+    @property
+    def stamped(self) -> str:
+        """What the newest verified time stamp shows; empty where there is none."""
+        found = () if self.report is None else self.report.stamped
+        newest = max(found, key=lambda one: one.size, default=None)
+        if newest is None:
+            return ""
+        latest = newest.stamp.latest.isoformat().replace("+00:00", "Z")
+        return (
+            f"The first {count(newest.size)} entries were as they are by {latest} at the latest: "
+            f"{newest.stamp.authority} stamped their checkpoint, as the certificates in the "
+            "settings show."
+        )
 
     def rows(self, newest: str) -> list[tuple[str, str]]:
         """Return what the verification covered, as facts.
@@ -113,7 +128,13 @@ def check_integrity(
     try:
         key = verifier or home.verifier
         fingerprint = hashlib.sha256(key.public).hexdigest()
-        report = verify_home(home, verifier=verifier, exported=exported, progress=progress)
+        report = verify_home(
+            home,
+            verifier=verifier,
+            exported=exported,
+            authorities=authorities(load_settings()),
+            progress=progress,
+        )
     except AffidavitError as error:
         return Integrity(None, str(error), time.perf_counter() - started, "", fingerprint)
     seconds = time.perf_counter() - started

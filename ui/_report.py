@@ -73,7 +73,9 @@ def render_report(home: Home, settings: Settings, name: str) -> str:
             newest=newest,
             style=trusted(style),
             verdict=section("integrity", integrity=integrity, when="when this was made"),
-            scope=section("scope", scope=_scope(integrity, newest, page)),
+            scope=section(
+                "scope", scope=_scope(integrity, newest, page), stamped=integrity.stamped
+            ),
             sections=sections,
             annex=[_annexed(home, index) for index in referred],
             checkpoint=integrity.checkpoint,

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 STATEMENT = "application/vnd.in-toto+json"
 MEMBER = re.compile(
-    r"README\.txt|verify_evidence\.py|log\.pub|checkpoint|manifest\.json|report\.html"
+    r"README\.txt|verify_evidence\.py|log\.pub|checkpoint|manifest\.json|report\.html|timestamp\.tsr"
     r"|entries/(0|[1-9][0-9]{0,18})\.json|proofs/(0|[1-9][0-9]{0,18})\.tlog-proof"
     r"|disclosed/(0|[1-9][0-9]{0,18})\.json"
 )
@@ -313,7 +313,9 @@ def verify(path: str, key_text: str) -> str:
     opened = {f"disclosed/{index}.json" for index in facts["disclosed"]}
     found = {name for name in members if name.startswith("disclosed/")}
     need(found == opened, "the manifest does not list all disclosures")
-    return f"{len(indexes)} entries of {key[0]}, in its tree of {head[0]} entries"
+    unchecked = " (its time stamp was not checked: see README.txt)"
+    stamped = unchecked if "timestamp.tsr" in members else ""
+    return f"{len(indexes)} entries of {key[0]}, in its tree of {head[0]} entries{stamped}"
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -15,7 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs import ORIGIN, TIME, dataset, run, start
 
-from affidavit.lineage import Checkpoint, SigningKey, record_bytes, verify_ledger
+from affidavit.lineage import (
+    RETENTION,
+    Checkpoint,
+    SigningKey,
+    open_checkpoint,
+    record_bytes,
+    verify_ledger,
+)
 from affidavit.lineage import _range_workers as workers_module
 from affidavit.lineage import _verify as verify_module
 from affidavit.lineage._batch import Run, read_batch
@@ -89,7 +97,9 @@ def write(log, bodies, path):
             insert_rows(connection, table, rows)
         for size in SIZES:
             extend_tiles(connection, tree, leaf_hashes(bodies[tree.size : size]))
-            note = Checkpoint(ORIGIN, tree.size, tree.root()).signed(log.signer)
+            count = sum(b'"payloadType"' in body for body in bodies[: tree.size])
+            checkpoint = Checkpoint.counting(ORIGIN, tree.size, tree.root(), count)
+            note = checkpoint.signed(log.signer)
             insert_rows(connection, CHECKPOINT, [(tree.size, note)])
     store.close()
     return dataclasses.replace(log, path=path)
@@ -471,7 +481,60 @@ def test_a_statement_of_an_unknown_key_is_named_by_every_way(original, tmp_path,
     assert named(same(log)) == {("statement-invalid", f"entry {index}")}
 
 
-@pytest.mark.parametrize("index", [10, LENGTH - 2, LENGTH + 1, LENGTH + 2, 2 * LENGTH + 1])
+def pruned(original, tmp_path, runs, *, listed=None):
+    """The log after records were pruned, with the statement that says so at its end."""
+    gone = [index for first, count in runs for index in range(first, first + count)]
+    numbers = {}
+    for index in gone:
+        said = json.loads(original[1][index])
+        numbers.setdefault(said["writer"], []).append([said["number"], 1])
+    said = {"runs": runs if listed is None else listed, "before": SIZE - 1, "writers": numbers}
+    statement = dataclasses.replace(dataset(6), predicate_type=RETENTION)
+    statement = dataclasses.replace(statement, predicate={**statement.predicate, "records": said})
+    body = statement.sign(original[0].recorder).to_bytes()
+    log = resigned(original, tmp_path, **{f"_{SIZE - 1}": body})
+    for table in ("entry", *(table.name for table in INDEX_TABLES)):
+        for index in gone:
+            log.cut(f"DELETE FROM {table} WHERE entry = ?", index)
+    return log
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [[4, 10]],
+        [[LENGTH - 4, 3], [LENGTH + 1, 5]],
+        [[LENGTH + 1, 1499 - LENGTH], [1501, 547], [2 * LENGTH + 1, 1100]],
+    ],
+    ids=["at the beginning", "across a border", "more than a range"],
+)
+def test_pruned_records_are_passed_over_by_every_way(original, tmp_path, runs):
+    log = pruned(original, tmp_path, runs)
+    report = same(log)
+    assert report["errors"] == []
+    assert report["pruned"] == sum(count for _, count in runs)
+
+
+def test_what_was_deleted_and_not_pruned_is_named_by_every_way(original, tmp_path):
+    runs = [[LENGTH - 4, 3], [LENGTH + 1, 5]]
+    log = pruned(original, tmp_path, runs, listed=runs[:1])
+    where = f"entries {LENGTH + 1} to {LENGTH + 5}"
+    assert ("entry-missing", where) in named(same(log))
+
+
+def test_a_statement_that_was_removed_as_a_record_is_named_by_every_way(original, tmp_path):
+    log = original[0]
+    shutil.copy(log.path, tmp_path / "counted.db")
+    log = dataclasses.replace(log, path=tmp_path / "counted.db")
+    note = log.rows("SELECT note FROM checkpoint WHERE size = 1900")[0][0]
+    right = open_checkpoint(note, log.signer.verifier)
+    for count in (4, 6):
+        wrong = Checkpoint.counting(ORIGIN, 1900, right.root, count).signed(log.signer)
+        log.cut("UPDATE checkpoint SET note = ? WHERE size = 1900", wrong)
+        assert named(same(log)) == {("statement-missing", "checkpoint 1900")}
+
+
+@pytest.mark.parametrize("index", [10, LENGTH - 2, LENGTH + 1])
 @pytest.mark.parametrize("number", [0, 3, 10**6, -1, True, None, "1", 2.5])
 def test_a_wrong_number_of_a_writer_is_named_by_every_way(original, tmp_path, index, number):
     log = resigned(original, tmp_path, **{f"_{index}": numbered("access", index, number)})

@@ -35,7 +35,9 @@ def test_a_page_on_an_intact_ledger_shows_green_and_raises_nothing(name, home_fo
     at = _page(name)
     assert not at.exception
     assert "The log is intact" in _text(at)
-    assert "No witness was checked in this view" in _text(at) or name == "decision"
+    assert (
+        "No witness and no time stamp was checked in this view" in _text(at) or name == "decision"
+    )
     assert 'class="af af-verdict af-ok"' in _html(at)
 
 

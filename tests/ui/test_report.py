@@ -48,7 +48,7 @@ def test_a_report_on_an_intact_ledger_says_so_with_size_root_and_key(report, hom
     assert f"{found.size} entries" in text
     assert found.root in text
     assert found.key in text
-    assert "No witness was checked in this view" in text
+    assert "No witness and no time stamp was checked in this view" in text
 
 
 def test_two_reports_from_the_same_checkpoint_are_equal_byte_for_byte(home, settings, home_folder):
