@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from affidavit.lineage._records import check_record
+from affidavit.lineage._record_kinds import check_record
 from affidavit.lineage._strict_json import parse_json
 
 Cells = tuple[Any, ...]
@@ -21,6 +21,26 @@ RECORD_TABLES = ("prediction", "decision", "access")
 """The index tables whose rows come from records alone; a record has at most one row."""
 
 
+class Run(NamedTuple):
+    """Records of one writer that follow each other in the log and in the writer's numbers.
+
+    Args:
+        first: The log index of the first.
+        writer: The writer's id.
+        number: The number of the first.
+        length: How many they are.
+    """
+
+    first: int
+    writer: str
+    number: int
+    length: int
+
+
+Noted = Run | tuple[int, Mapping[str, Any]]
+"""What checks in log order need to see of records: runs, and (log index, record) of any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a run of entries says.
@@ -29,11 +49,13 @@ class Batch:
         rows: The index rows of the records in log order, by table.
         records: How many of the entries are records.
         others: (log index, value) of each entry that is no record; the value is its JSON.
+        noted: The records that name a writer, in log order.
     """
 
     rows: Mapping[str, list[Cells]]
     records: int
     others: list[tuple[int, Any]]
+    noted: list[Noted]
 
 
 def read_batch(bodies: Iterable[bytes], first: int = 0) -> Batch:
@@ -49,6 +71,7 @@ def read_batch(bodies: Iterable[bytes], first: int = 0) -> Batch:
     rows: dict[str, list[Cells]] = {name: [] for name in RECORD_TABLES}
     add = {name: found.append for name, found in rows.items()}
     others: list[tuple[int, Any]] = []
+    noted: list[Noted] = []
     index = first - 1
     # Each parsed record is let go at once: thousands alive keep the garbage collector busy.
     for index, body in enumerate(bodies, first):
@@ -57,9 +80,29 @@ def read_batch(bodies: Iterable[bytes], first: int = 0) -> Batch:
             row = row_of_record(index, value)
             if row is not None:
                 add[row[0]](row[1])
+            # A further check of records in log order notes here what it needs to see of them.
+            if "writer" in value:
+                _note(noted, index, value)
         else:
             others.append((index, value))
-    return Batch(rows, index + 1 - first - len(others), others)
+    return Batch(rows, index + 1 - first - len(others), others, noted)
+
+
+def _note(noted: list[Noted], index: int, record: Mapping[str, Any]) -> None:
+    writer, number = record["writer"], record.get("number")
+    if record["record"] == "writer" or type(writer) is not str or type(number) is not int:
+        noted.append((index, record))
+        return
+    last = noted[-1] if noted else None
+    if (
+        isinstance(last, Run)
+        and last.writer == writer
+        and last.first + last.length == index
+        and last.number + last.length == number
+    ):
+        noted[-1] = Run(last.first, writer, last.number, last.length + 1)
+    else:
+        noted.append(Run(index, writer, number, 1))
 
 
 def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | None:
@@ -76,6 +119,7 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
     kind, identifier, time = find("record"), find("id"), find("time")
     if type(identifier) is not str or type(time) is not str:
         check_record(record)
+    # Whatever is no text stands in the index as an empty one.
     if kind == "prediction":
         return "prediction", (
             index,

@@ -1,42 +1,64 @@
-"""Compares the index with what the entries derive to, entry by entry, in constant memory."""
+"""Compares the index with what the entries derive to, in constant memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from sqlalchemy import Connection, Table
 
+from affidavit.lineage._batch import Cells
 from affidavit.lineage._findings import Faults
 from affidavit.lineage._index import Row
-from affidavit.lineage._scan import index_rows
+from affidavit.lineage._scan import EVERYTHING, Span, index_rows
 from affidavit.lineage._store import UnreadableTextError
 from affidavit.lineage.tables import INDEX_TABLES
 
-_Cells = tuple[Any, ...]
-
 
 class IndexCheck:
-    """Walks every index table in log order beside the entries.
+    """Walks index tables in log order beside the entries of a span.
 
     Args:
         connection: A reading transaction.
         faults: Where faults are noted.
+        span: Which entries.
+        tables: Which tables.
     """
 
-    def __init__(self, connection: Connection, faults: Faults) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        faults: Faults,
+        span: Span = EVERYTHING,
+        tables: Sequence[Table] = INDEX_TABLES,
+    ) -> None:
         self._walks = [
-            _Walk(table, index_rows(connection, table), faults) for table in INDEX_TABLES
+            _Walk(table, index_rows(connection, table, span), faults) for table in tables
         ]
-        self._by_name = {walk.name: walk for walk in self._walks}
+
+    def take(self, expected: Mapping[str, list[Cells]], last: int) -> bool:
+        """Pass over the rows up to an entry, where they are just those that it should have.
+
+        Args:
+            expected: The rows that the entries derive to, by table.
+            last: The last of the entries.
+
+        Returns:
+            Whether they are; where not, nothing was passed over.
+        """
+        if not all(walk.has(expected.get(walk.name, []), last) for walk in self._walks):
+            return False
+        for walk in self._walks:
+            walk.pass_over(len(expected.get(walk.name, ())))
+        return True
 
     def entry(self, index: int, rows: list[Row]) -> None:
         """Compare the rows of the next entry with those that it derives to."""
-        expected: dict[str, list[_Cells]] = {}
+        expected: dict[str, list[Cells]] = {}
         for table, cells in rows:
             expected.setdefault(table.name, []).append(cells)
         for walk in self._walks:
-            if walk.name in expected or walk.next_entry <= index:
+            if walk.name in expected or walk.next_entry() <= index:
                 walk.compare(index, expected.get(walk.name, []))
 
     def finish(self) -> None:
@@ -46,27 +68,43 @@ class IndexCheck:
 
 
 class _Walk:
-    """The rows of one index table in log order, with a look at the next one."""
+    """The rows of one index table in log order, with a look at the next ones."""
 
-    def __init__(self, table: Table, rows: Iterator[_Cells], faults: Faults) -> None:
+    def __init__(self, table: Table, rows: Iterator[Cells], faults: Faults) -> None:
         self.name = table.name
         self.columns = tuple(column.name for column in table.columns)
-        self.next_entry: float = 0
-        self._next: _Cells | None = None
         self._rows = rows
+        self._ahead: list[Cells] = []
+        self._at = 0
         self._faults = faults
         self._readable = True
-        self._advance()
+        self._reported = False
 
-    def compare(self, index: int, expected: list[_Cells]) -> None:
-        found: list[_Cells] = []
-        while self._next is not None and self.next_entry <= index:
-            if self.next_entry == index:
-                found.append(self._next)
+    def has(self, expected: list[Cells], last: int) -> bool:
+        """Return whether the next rows are the expected ones, and no other is of those entries."""
+        stop = self._at + len(expected)
+        if len(self._ahead) <= stop:
+            self._read(len(expected) + 1)
+            stop = self._at + len(expected)
+        if self._ahead[self._at : stop] != expected:
+            return False
+        if stop == len(self._ahead):
+            return self._readable
+        following = self._ahead[stop][0]
+        return following is not None and following > last
+
+    def pass_over(self, count: int) -> None:
+        self._at += count
+
+    def compare(self, index: int, expected: list[Cells]) -> None:
+        found: list[Cells] = []
+        while self.next_entry() <= index:
+            row = self._pop()
+            if row[0] == index:
+                found.append(row)
             else:
-                self._report_stray(self._next)
-            self._advance()
-        if found == expected or not self._readable:
+                self._report_stray(row)
+        if found == expected or self._reported:
             return
         where = f"index {self.name}, entry {index}"
         has_rows = {row[1]: row for row in found}
@@ -90,29 +128,49 @@ class _Walk:
                 )
 
     def finish(self) -> None:
-        while self._next is not None:
-            self._report_stray(self._next)
-            self._advance()
+        while self.next_entry() != _NONE:
+            self._report_stray(self._pop())
 
-    def _report_stray(self, row: _Cells) -> None:
+    def next_entry(self) -> float:
+        """Return the entry of the next row; rows that name none are reported on the way."""
+        while True:
+            if self._at == len(self._ahead):
+                self._read(_AHEAD)
+            if self._at == len(self._ahead):
+                if not self._readable and not self._reported:
+                    self._reported = True
+                    self._faults.add(
+                        "index-changed",
+                        f"index {self.name}",
+                        "a text in it is not UTF-8; the rows from there on were not compared.",
+                    )
+                return _NONE
+            entry: int | None = self._ahead[self._at][0]
+            if entry is not None:
+                return entry
+            self._report_stray(self._pop())
+
+    def _pop(self) -> Cells:
+        self._at += 1
+        return self._ahead[self._at - 1]
+
+    def _read(self, count: int) -> None:
+        """Have so many rows ahead, where there are as many."""
+        self._ahead = self._ahead[self._at :]
+        self._at = 0
+        try:
+            for row in islice(self._rows, max(count - len(self._ahead), 0)):
+                self._ahead.append(row)
+        except UnreadableTextError:
+            self._readable = False
+
+    def _report_stray(self, row: Cells) -> None:
         self._faults.add(
             "index-extra",
             f"index {self.name}, entry {row[0]}",
             "this row belongs to no entry of the log.",
         )
 
-    def _advance(self) -> None:
-        self._next, self.next_entry = None, float("inf")
-        try:
-            for row in self._rows:
-                if row[0] is not None:
-                    self._next, self.next_entry = row, row[0]
-                    return
-                self._report_stray(row)
-        except UnreadableTextError:
-            self._readable = False
-            self._faults.add(
-                "index-changed",
-                f"index {self.name}",
-                "a text in it is not UTF-8; the rows from there on were not compared.",
-            )
+
+_NONE = float("inf")
+_AHEAD = 64

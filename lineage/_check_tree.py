@@ -6,7 +6,7 @@ hold. Where they part, the next signed checkpoint says which of them was changed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from affidavit.errors import CheckpointError
@@ -80,6 +80,66 @@ class TreeCheck:
         others = self._tiles.append(stored or leaf)[HEIGHT - 1 :: HEIGHT]
         for (level, root), (_, other) in zip(closed, others, strict=True):
             self._uppers.append((level // HEIGHT, index >> level, root, other))
+
+    @property
+    def clean(self) -> bool:
+        """Whether entries and tiles agree so far, or a checkpoint has decided between them."""
+        return self._tiles is None
+
+    def tiles_hold(self, leaves: Sequence[bytes]) -> bool:
+        """Return whether the tiles hold just these as the hashes of the next entries."""
+        start, stop = self.size, self.size + len(leaves)
+        stored = b"".join(
+            self._tile(0, position).ljust(WIDTH * HASH_SIZE)[: WIDTH * HASH_SIZE]
+            for position in range(start // WIDTH, -(-stop // WIDTH))
+        )
+        at = start % WIDTH * HASH_SIZE
+        return stored[at : at + len(leaves) * HASH_SIZE] == b"".join(leaves)
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Take the next entries, of whose hashes `tiles_hold` is true."""
+        closed = self._entries.extend(leaves)
+        others = closed if self._tiles is None else self._tiles.extend(leaves)
+        for level in range(HEIGHT, max(closed, default=0) + 1, HEIGHT):
+            start, roots = closed[level]
+            for position, (root, other) in enumerate(
+                zip(roots, others[level][1], strict=True), start
+            ):
+                if self._tiles is None:
+                    self._check_upper(level // HEIGHT, position, root)
+                else:
+                    self._uppers.append((level // HEIGHT, position, root, other))
+
+    def extend_by_range(
+        self,
+        edges: Sequence[tuple[int, Sequence[bytes]]],
+        nodes: Sequence[bytes],
+        at_size: Callable[[], None],
+    ) -> None:
+        """Take the next entries as the hashes that somebody computed and found in the tiles.
+
+        Args:
+            edges: (size, roots of the subtrees of the entries up to that size), in order, for
+                sizes within the range.
+            nodes: The roots of each `WIDTH` entries; a power of two of them, and the range begins
+                at a multiple of its length.
+            at_size: Called when the tree has each of the sizes.
+        """
+        assert self._tiles is None
+        start, left = self.size, list(self._entries.hashes)
+        for size, hashes in edges:
+            self._entries = CompactRange(size, [*left, *hashes])
+            at_size()
+        for ahead, root in enumerate(nodes):
+            self._check_upper(1, start // WIDTH + ahead, root)
+        # The nodes are the leaves of the tree above, of which nothing but the names differs.
+        above = CompactRange(start // WIDTH, left)
+        closed = above.extend(nodes)
+        self._entries = CompactRange(start + WIDTH * len(nodes), above.hashes)
+        for level in range(HEIGHT, max(closed, default=0) + 1, HEIGHT):
+            first, roots = closed[level]
+            for position, root in enumerate(roots, first):
+                self._check_upper(level // HEIGHT + 1, position, root)
 
     def checkpoint(self, size: int, note: bytes | None) -> Checkpoint | None:
         """Check the stored checkpoint whose turn has come, at the present size.
@@ -200,12 +260,16 @@ class TreeCheck:
 
     def _hash_in_tile(self, level: int, position: int) -> bytes | None:
         tile_position, offset = divmod(position, WIDTH)
-        cached = self._cached.get(level)
-        if cached is None or cached[0] != tile_position:
-            cached = (tile_position, self.read_tile(level, tile_position))
-            self._cached[level] = cached
-        found = cached[1][offset * HASH_SIZE : (offset + 1) * HASH_SIZE]
+        tile = self._tile(level, tile_position)
+        found = tile[offset * HASH_SIZE : (offset + 1) * HASH_SIZE]
         return found if len(found) == HASH_SIZE else None
+
+    def _tile(self, level: int, position: int) -> bytes:
+        cached = self._cached.get(level)
+        if cached is None or cached[0] != position:
+            cached = (position, self.read_tile(level, position))
+            self._cached[level] = cached
+        return cached[1]
 
 
 def expected_tiles(size: int) -> dict[tuple[int, int], int]:

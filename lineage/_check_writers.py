@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
+from affidavit.lineage._batch import Noted, Run
 from affidavit.lineage._findings import Faults, Gap, UnclosedWriter
 from affidavit.lineage._predicates import GAP
 from affidavit.lineage._pruned import Runs
@@ -50,7 +51,7 @@ class WriterCheck:
         writer = record.get("writer")
         if writer is None:
             return
-        if not isinstance(writer, str) or len(writer) != 32 or not _HEX.issuperset(writer):
+        if not _is_id(writer):
             self._fault(index, "writer-malformed", "?", "its writer is not 32 hex digits.")
         elif record["record"] == "writer":
             self._event(index, writer, record)
@@ -60,6 +61,20 @@ class WriterCheck:
                 self._fault(index, "writer-malformed", writer, "a record of it has no number.")
                 return
             self.numbers(index, writer, number, number + 1)
+
+    def noted(self, item: Noted) -> None:
+        """Check the next records in log order, where a batch has put together what it read."""
+        if not isinstance(item, Run):
+            self.record(*item)
+            return
+        index, writer, number, count = item
+        state = self._open.get(writer)
+        in_step = state is not None and state.following == number >= 0
+        if state is not None and in_step and writer not in self.pruned and _is_id(writer):
+            state.following += count
+            return
+        for ahead in range(count):
+            self.record(index + ahead, {"record": "", "writer": writer, "number": number + ahead})
 
     def numbers(self, index: int, writer: str, first: int, following: int) -> None:
         """Check consecutive numbers of a writer.
@@ -195,6 +210,10 @@ def numbers_text(first: int, last: int | None) -> str:
     if last is None:
         return f"numbers from {first} on"
     return f"number {first}" if first == last else f"numbers {first} to {last}"
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) == 32 and _HEX.issuperset(value)
 
 
 def _is_number(value: object) -> bool:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from affidavit.errors import EnvelopeError
 from affidavit.lineage._envelope import Envelope
+from affidavit.lineage._record_kinds import RECORD_KINDS, check_record
 from affidavit.lineage._statement import Statement
 from affidavit.lineage._strict_json import dump_json, parse_json
 
-RECORD_KINDS = ("prediction", "decision", "access", "writer")
 MAX_ENTRY = 64 * 1024
 """The largest entry, in bytes; what is larger is logged by its digest."""
 
@@ -111,18 +110,6 @@ def parse_entry(body: bytes) -> Parsed:
         check_record(value)
         return value
     return parse_statement(value)
-
-
-def check_record(record: Mapping[str, Any]) -> None:
-    """Accept a record of a known kind that has an id and a time, or raise.
-
-    Raises:
-        EnvelopeError: It is none.
-    """
-    if record["record"] not in RECORD_KINDS:
-        raise EnvelopeError(f"The record kind {str(record['record'])[:100]!r} is unknown.")
-    if not isinstance(record.get("id"), str) or not isinstance(record.get("time"), str):
-        raise EnvelopeError("A record has an id and a time.")
 
 
 def parse_statement(value: object) -> tuple[Envelope, Statement]:

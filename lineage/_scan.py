@@ -14,12 +14,52 @@ from sqlalchemy import Connection, Table
 
 from affidavit.lineage._store import store_of
 
+Span = tuple[int | None, int | None]
+"""Rows from one log index up to another. Without a lower one, those that have no index belong to
+them; without an upper one, those whose index is text or bytes, which databases sort last."""
+EVERYTHING: Span = (None, None)
 
-def entries(connection: Connection) -> Iterator[tuple[int | None, bytes | None]]:
-    """Give (index, body) of every entry."""
+
+def entries(
+    connection: Connection, span: Span = EVERYTHING
+) -> Iterator[tuple[int | None, bytes | None]]:
+    """Give (index, body) of every entry of a span."""
+    return store_of(connection).stream(connection, entries_query(connection, within(span)))
+
+
+def entries_query(connection: Connection, condition: str) -> str:
+    """Return the query for (index, body) of the entries that meet a condition."""
     store = store_of(connection)
     entry, body = store.as_integer("entry"), store.as_bytes("body")
-    return store.stream(connection, f"SELECT {entry}, {body} FROM entry ORDER BY entry")  # noqa: S608  # constants
+    return f"SELECT {entry}, {body} FROM entry {condition} ORDER BY entry"  # noqa: S608  # constants
+
+
+def within(span: Span) -> str:
+    """Return the condition of a query for the rows of a span.
+
+    Each value is in at least one of the spans that follow each other without a hole: whatever it
+    is, it is either below a border or not.
+    """
+    low, high = span
+    if low is None:
+        return "" if high is None else f"WHERE (entry IS NULL OR entry < {high:d})"
+    return f"WHERE entry >= {low:d}" + ("" if high is None else f" AND entry < {high:d}")
+
+
+def first_entry(connection: Connection, start: int) -> int | None:
+    """Return the lowest log index of an entry that is not below a start."""
+    entry = store_of(connection).as_integer("entry")
+    query = f"SELECT min({entry}) FROM entry WHERE entry >= {start:d}"  # noqa: S608  # a number
+    found: int | None = connection.exec_driver_sql(query).scalar()
+    return found
+
+
+def last_entry(connection: Connection, stop: int) -> int | None:
+    """Return the highest log index of an entry that is below a stop."""
+    entry = store_of(connection).as_integer("entry")
+    query = f"SELECT max({entry}) FROM entry WHERE entry < {stop:d}"  # noqa: S608  # a number
+    found: int | None = connection.exec_driver_sql(query).scalar()
+    return found
 
 
 def notes(
@@ -55,16 +95,20 @@ def tile_lengths(connection: Connection) -> Iterator[tuple[Any, Any, int | None]
     )
 
 
-def index_rows(connection: Connection, table: Table) -> Iterator[tuple[Any, ...]]:
-    """Give the rows of an index table, columns in the table's order."""
+def index_rows(
+    connection: Connection, table: Table, span: Span = EVERYTHING
+) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of an index table of a span, columns in the table's order."""
+    return store_of(connection).stream(connection, index_query(connection, table, within(span)))
+
+
+def index_query(connection: Connection, table: Table, condition: str) -> str:
+    """Return the query for the rows of an index table that meet a condition."""
     store = store_of(connection)
     # Unqualified, SQLite would read a quoted name that is missing as a text.
     rest = [f'{table.name}."{column.name}"' for column in table.columns][2:]
     columns = ", ".join([store.as_integer("entry"), store.as_integer("ordinal"), *rest])
-    return store.stream(
-        connection,
-        f"SELECT {columns} FROM {table.name} ORDER BY entry, ordinal",  # noqa: S608  # constants
-    )
+    return f"SELECT {columns} FROM {table.name} {condition} ORDER BY entry, ordinal"  # noqa: S608  # constants
 
 
 def open_writers(connection: Connection) -> dict[str, tuple[str, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from affidavit.errors import NotFoundError
 from affidavit.lineage import _predicates as types
-from affidavit.lineage._records import RECORD_KINDS
+from affidavit.lineage._record_kinds import RECORD_KINDS
 
 _NAMES = {
     types.DATASET: "dataset",

@@ -219,13 +219,20 @@ class SqliteStore(Store):
             hide_parameters=True,
         )
 
-    def _open(self) -> sqlite3.Connection:
+    def helper_uri(self) -> str | None:
+        """Return the URI by which another process may read this file."""
+        return self._uri()
+
+    def _uri(self) -> str:
         mode = "rwc" if self._create else "rw"
         if self._read_only:
             # Only without a write-ahead log may SQLite be told that the file stands still.
             mode = "ro" if self._still is None else "ro&immutable=1"
+        return f"file:{quote(str(self.path))}?mode={mode}"
+
+    def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode={mode}",
+            self._uri(),
             uri=True,
             timeout=_store.BUSY_SECONDS,
             check_same_thread=False,

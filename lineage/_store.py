@@ -104,6 +104,10 @@ class Store(ABC):
     def as_bytes(self, column: str) -> str:
         """Return SQL for a column's value where it is bytes, and else NULL."""
 
+    def helper_uri(self) -> str | None:
+        """Return the URI by which another process may read this SQLite file; None elsewhere."""
+        return None
+
     @abstractmethod
     def stream(self, connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
         """Give the rows of a query, however many, in constant memory.

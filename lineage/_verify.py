@@ -8,33 +8,21 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from affidavit.errors import CheckpointError, VerificationError
+from affidavit.errors import CheckpointError
 from affidavit.lineage import _scan
-from affidavit.lineage._check_index import IndexCheck
-from affidavit.lineage._check_pruned import PrunedCheck
-from affidavit.lineage._check_statements import StatementCheck
 from affidavit.lineage._check_tree import TreeCheck, expected_tiles
-from affidavit.lineage._check_writers import WriterCheck
 from affidavit.lineage._checkpoint import Checkpoint, open_checkpoint
 from affidavit.lineage._findings import Fault, Faults, VerificationReport
-from affidavit.lineage._index import rows_of
 from affidavit.lineage._note import NoteVerifier
-from affidavit.lineage._pruned import retentions
-from affidavit.lineage._records import parse_entry
+from affidavit.lineage._range_workers import RangeWorkers, range_workers
 from affidavit.lineage._spool_format import list_segments
 from affidavit.lineage._stamp_rows import check_stamps
-from affidavit.lineage._statement import Statement
 from affidavit.lineage._store import Store, open_store
 from affidavit.lineage._time_stamp import TimeStampAuthority
+from affidavit.lineage._walk import OnStatement, Walk, claimed_size
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called now and then."""
-OnStatement = Callable[[int, Statement], None]
-"""(log index, statement), called for each statement in log order."""
-
-
-_LONGEST_GAP = 1_000_000
-"""A hole of more entries than this is reported, and not walked through."""
 
 
 def verify_ledger(
@@ -46,6 +34,7 @@ def verify_ledger(
     on_statement: OnStatement | None = None,
     authorities: tuple[TimeStampAuthority, ...] = (),
     spools: tuple[str | None, Path] | None = None,
+    processes: int | None = None,
 ) -> VerificationReport:
     """Recompute leaf hashes, tree, tiles, checkpoints, envelopes and index, and compare.
 
@@ -58,6 +47,8 @@ def verify_ledger(
         authorities: Whose time stamps count; the kept ones are looked at only where there are any.
         spools: The id of a place where spools lie, None where it is the only one, and its folder:
             each writer of that place that has not ended must have its spool there.
+        processes: How many processes read the entries; None decides by the machine and the log.
+            What is found does not depend on it.
 
     Returns:
         What was found; `VerificationReport.ok` where everything holds.
@@ -71,10 +62,14 @@ def verify_ledger(
     try:
         with store.reading() as connection:
             outside = _open_exported(exported, verifier, faults)
-            walk = _Walk(connection, verifier, faults, outside)
-            walk.on_statement = on_statement
-            stamped = check_stamps(connection, verifier, authorities, faults)
-            _verify(connection, walk, faults, progress)
+            sizes = () if outside is None else (outside.size,)
+            stop = _scan.last_entry(connection, claimed_size(connection, verifier))
+            with range_workers(
+                connection, 0 if stop is None else stop + 1, sizes, processes
+            ) as workers:
+                walk = Walk(connection, verifier, faults, outside, on_statement)
+                stamped = check_stamps(connection, verifier, authorities, faults)
+                _verify(connection, walk, workers, faults, progress)
             open_writers = walk.writers.finish(_scan.open_writers(connection))
         if spools is not None:
             _check_spools(store, open_writers, spools, faults)
@@ -85,132 +80,21 @@ def verify_ledger(
         store.close()
 
 
-class _Walk:
-    """Goes through entries and checkpoints in log order and hands them to the checks."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        verifier: NoteVerifier,
-        faults: Faults,
-        outside: Checkpoint | None,
-    ) -> None:
-        self.tree = TreeCheck(verifier, lambda *at: _scan.tile(connection, *at), faults)
-        self.statements = StatementCheck(verifier, faults)
-        self.index = IndexCheck(connection, faults)
-        self.pruned = PrunedCheck(faults, retentions(connection))
-        self.writers = WriterCheck(faults, pruned=self.pruned.writers())
-        self.newest: Checkpoint | None = None
-        self._claimed = _claimed_size(connection, verifier)
-        self._faults = faults
-        self.outside = outside
-        self.on_statement: OnStatement | None = None
-        self._notes = _scan.notes(connection)
-        self._pending = next(self._notes, None)
-        self._at_checkpoint()
-
-    def entry(self, number: int | None, body: bytes | None) -> None:
-        """Check the next row of the entry table."""
-        if number is None or not self._reach(number):
-            where = "entries" if number is None else f"entry {number}"
-            self._faults.add("entry-extra", where, "its number does not follow the one before.")
-            return
-        self.tree.entry(body)
-        if body is None:
-            self._faults.add(
-                "entry-changed", f"entry {number}", "its body is not stored as bytes.", number
-            )
-        else:
-            self._content(number, body)
-        self._at_checkpoint()
-
-    def finish(self) -> None:
-        """Report what is missing at the end and the checkpoints whose turn never came."""
-        if self._claimed > self.tree.size:
-            self._skip_to(self._claimed)
-        while self._pending is not None:
-            self.tree.checkpoints += 1
-            self.tree.read_checkpoint(*self._pending)
-            self._pending = next(self._notes, None)
-        self.tree.finish()
-        self.pruned.finish()
-        self.statements.finish()
-        self.index.finish()
-
-    def _content(self, number: int, body: bytes) -> None:
-        try:
-            parsed = parse_entry(body)
-        except VerificationError as error:
-            self._faults.add("entry-malformed", f"entry {number}", error.message, number)
-            self.index.entry(number, [])
-            return
-        valid = self.statements.entry(number, parsed)
-        if isinstance(parsed, dict):
-            self.writers.record(number, parsed)
-        else:
-            self.writers.statement(number, parsed[1])
-            if valid:
-                self.pruned.statement(number, parsed[1])
-            if self.on_statement is not None:
-                self.on_statement(number, parsed[1])
-        self.index.entry(number, rows_of(number, parsed))
-
-    def _reach(self, number: int) -> bool:
-        """Report the entries that are missing before a number; False where it is no such place."""
-        if number <= self.tree.size:
-            return number == self.tree.size
-        if self._claimed and number >= self._claimed:
-            # No valid checkpoint vouches for a log as long as that: the row is the stray one.
-            return self._skip_to(self._claimed) and number == self.tree.size
-        return self._skip_to(number)
-
-    def _skip_to(self, number: int) -> bool:
-        first = self.tree.size
-        if number <= first:
-            return True
-        longest = 0
-        for begin, stop in self.pruned.missing(first, number):
-            span = f"entry {begin}" if stop == begin + 1 else f"entries {begin} to {stop - 1}"
-            self._faults.add("entry-missing", span, "missing from the store.", begin)
-            longest = max(longest, stop - begin)
-        if longest > _LONGEST_GAP:
-            return False
-        while self.tree.size < number:
-            self.tree.entry(None)
-            self._at_checkpoint()
-        return True
-
-    def _at_checkpoint(self) -> None:
-        tree, outside = self.tree, self.outside
-        while self._pending is not None:
-            size, note = self._pending
-            if size is not None and size > tree.size:
-                break
-            if size is None:
-                tree.read_checkpoint(size, note)
-            else:
-                found = tree.checkpoint(size, note)
-                if found is not None:
-                    self.newest = found
-                    self.pruned.checkpoint(f"checkpoint {size}", found, self.statements.statements)
-            self._pending = next(self._notes, None)
-        if outside is not None and outside.size == tree.size and not tree.has_root(outside.root):
-            self._faults.add(
-                "history-rewritten",
-                f"checkpoint {outside.size}",
-                f"the exported checkpoint signs the root {outside.root.hex()[:16]}…, the log now "
-                f"has {tree.root().hex()[:16]}… at that size.",
-            )
-        elif outside is not None and outside.size == tree.size and outside.statements is not None:
-            self.pruned.checkpoint("exported checkpoint", outside, self.statements.statements)
-
-
-def _verify(connection: Connection, walk: _Walk, faults: Faults, progress: Progress | None) -> None:
+def _verify(
+    connection: Connection,
+    walk: Walk,
+    workers: RangeWorkers | None,
+    faults: Faults,
+    progress: Progress | None,
+) -> None:
     total = _scan.entry_count(connection) if progress is not None else 0
-    for done, (number, body) in enumerate(_scan.entries(connection)):
-        walk.entry(number, body)
-        if progress is not None and done % 1000 == 0:
-            progress(done, total)
+    if progress is not None:
+        progress(0, total)
+        walk.progress = lambda done: progress(min(done, total), total)
+    if workers is None:
+        walk.read(_scan.EVERYTHING)
+    else:
+        _read_ranges(connection, walk, workers)
     walk.finish()
     _check_ends(walk.tree, walk.newest, walk.outside, faults)
     _check_tile_list(connection, walk.tree.size, faults)
@@ -218,7 +102,28 @@ def _verify(connection: Connection, walk: _Walk, faults: Faults, progress: Progr
         progress(total, total)
 
 
-def _report(walk: _Walk, faults: Faults) -> VerificationReport:
+def _read_ranges(connection: Connection, walk: Walk, workers: RangeWorkers) -> None:
+    """Read everything, range by range, with what lies before the first and after the last."""
+    walk.read((None, 0))
+    number, length, stop = 0, workers.length, workers.count * workers.length
+    while number < workers.count:
+        start, end = number * length, (number + 1) * length
+        # Behind a hole or a stray row the walk is out of step with the ranges, and after a
+        # difference that no checkpoint has settled yet it has two trees to grow.
+        facts = workers.result(number) if walk.tree.size == start and walk.tree.clean else None
+        number += 1
+        if facts is not None and walk.take_range(start, facts):
+            continue
+        walk.read((start, end))
+        if walk.tree.size < end:
+            following = _scan.first_entry(connection, end)
+            number = min(stop if following is None else following, stop) // length
+            if number * length > end:
+                walk.read((end, number * length))
+    walk.read((stop, None))
+
+
+def _report(walk: Walk, faults: Faults) -> VerificationReport:
     ordered = sorted(faults.found, key=_log_order)
     return VerificationReport(
         origin=walk.tree.verifier.name,
@@ -262,18 +167,6 @@ def _check_spools(
                 f"its spool is gone: what it acknowledged from number {now[writer][1]} on is not "
                 "in the log.",
             )
-
-
-def _claimed_size(connection: Connection, verifier: NoteVerifier) -> int:
-    """Return the size of the newest checkpoint that the log's key has signed for its row."""
-    for size, note in _scan.newest_notes(connection):
-        try:
-            checkpoint = open_checkpoint(note or b"", verifier)
-        except CheckpointError:
-            continue
-        if checkpoint.size == size:
-            return size
-    return 0
 
 
 def _log_order(fault: Fault) -> tuple[int, bool]:

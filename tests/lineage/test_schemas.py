@@ -28,7 +28,7 @@ from affidavit.lineage import (
     SigningKey,
     parse_json,
 )
-from affidavit.lineage._records import RECORD_KINDS
+from affidavit.lineage._record_kinds import RECORD_KINDS
 from affidavit.lineage._schemas import schema_for
 
 PREDICATES = [
