@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf import json_format
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as InTotoStatement
@@ -17,7 +20,7 @@ from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.exceptions import VerificationError as ForeignRefusal
 from securesystemslib.signer import SSlibKey
 
-from affidavit.lineage import SigningKey, Statement
+from affidavit.lineage import PROVENANCE, Resource, SigningKey, Statement
 
 KEY = SigningKey.generate()
 
@@ -101,3 +104,41 @@ def test_go_verifies_our_checkpoint_and_refuses_every_flipped_byte(notecheck, tm
         changed[at] ^= 1
         assert opened(notecheck, key, bytes(changed)).returncode == 1, at
     log.ledger.close()
+
+
+def cosign_verify(folder, blob: bytes, envelope: bytes, key) -> subprocess.CompletedProcess[str]:
+    (folder / "blob").write_bytes(blob)
+    (folder / "envelope.json").write_bytes(envelope)
+    pem = key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "key.pub").write_bytes(pem)
+    return subprocess.run(
+        ["cosign", "verify-blob-attestation", "--insecure-ignore-tlog", "--key", "key.pub"]
+        + ["--signature", "envelope.json", "--type", "slsaprovenance1", "blob"],
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_cosign_accepts_our_provenance_and_refuses_it_with_one_bit_changed(tmp_path):
+    need(shutil.which("cosign"), "there is no `cosign` on PATH")
+    blob = b"the bytes of a model"
+    subject = Resource("model", hashlib.sha256(blob).hexdigest())
+    statement = Statement((subject,), PROVENANCE, run(1).predicate)
+    envelope = statement.sign(KEY).to_bytes()
+    accepted = cosign_verify(tmp_path, blob, envelope, KEY)
+    assert accepted.returncode == 0, accepted.stderr
+    assert "Verified OK" in accepted.stdout + accepted.stderr
+    changed = bytes([blob[0] ^ 1]) + blob[1:]
+    assert cosign_verify(tmp_path, changed, envelope, KEY).returncode != 0
+    parts = json.loads(envelope)
+    for name in ("payload", "sig"):
+        forged = json.loads(envelope)
+        holder = forged if name == "payload" else forged["signatures"][0]
+        raw = base64.b64decode(holder[name])
+        holder[name] = base64.b64encode(bytes([raw[0] ^ 1]) + raw[1:]).decode()
+        assert forged != parts
+        assert cosign_verify(tmp_path, blob, json.dumps(forged).encode(), KEY).returncode != 0
+    assert cosign_verify(tmp_path, blob, envelope, SigningKey.generate()).returncode != 0
