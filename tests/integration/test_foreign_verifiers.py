@@ -111,9 +111,9 @@ def cosign_verify(folder, blob: bytes, envelope: bytes, key) -> subprocess.Compl
     (folder / "envelope.json").write_bytes(envelope)
     pem = key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "key.pub").write_bytes(pem)
+    options = ["--key", "key.pub", "--signature", "envelope.json", "--type", "slsaprovenance1"]
     return subprocess.run(
-        ["cosign", "verify-blob-attestation", "--insecure-ignore-tlog", "--key", "key.pub"]
-        + ["--signature", "envelope.json", "--type", "slsaprovenance1", "blob"],
+        ["cosign", "verify-blob-attestation", "--insecure-ignore-tlog", *options, "blob"],
         cwd=folder,
         env={**os.environ, "HOME": str(folder)},
         capture_output=True,
@@ -133,12 +133,10 @@ def test_cosign_accepts_our_provenance_and_refuses_it_with_one_bit_changed(tmp_p
     assert "Verified OK" in accepted.stdout + accepted.stderr
     changed = bytes([blob[0] ^ 1]) + blob[1:]
     assert cosign_verify(tmp_path, changed, envelope, KEY).returncode != 0
-    parts = json.loads(envelope)
     for name in ("payload", "sig"):
         forged = json.loads(envelope)
         holder = forged if name == "payload" else forged["signatures"][0]
         raw = base64.b64decode(holder[name])
         holder[name] = base64.b64encode(bytes([raw[0] ^ 1]) + raw[1:]).decode()
-        assert forged != parts
         assert cosign_verify(tmp_path, blob, json.dumps(forged).encode(), KEY).returncode != 0
     assert cosign_verify(tmp_path, blob, envelope, SigningKey.generate()).returncode != 0
