@@ -80,7 +80,7 @@ def shot(page: Page, name: str, height: int) -> None:
 def photograph(browser: Browser, address: str, report: Path, dark: bool) -> None:  # noqa: FBT001  # a flag of the script
     """Photograph every page in one colour scheme."""
     settings = load_settings()
-    home = Home(settings.home)
+    home = Home(settings.home, settings.store)
     reader = Reader(home)
     system = reader.systems()[0]
     served = reader.predictions(limit=1)
@@ -117,7 +117,7 @@ def main() -> None:
     """Write the report, start the app and a browser, and photograph."""
     HERE.mkdir(exist_ok=True)
     settings = load_settings()
-    home = Home(settings.home)
+    home = Home(settings.home, settings.store)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with tempfile.TemporaryDirectory() as folder, running_app() as address:
         report = Path(folder, "report.html")

@@ -35,6 +35,11 @@ def erase(
     else:
         say(f"The personal data of {done.payloads} record(s) and its key are destroyed.")
         print_facts({"statement": f"entry {done.entry}", "pseudonym": done.pseudonym})
+        if settings.store:
+            say(
+                "The server's write-ahead log holds them until it reuses its files, and so do "
+                "replicas."
+            )
         say("Backups and copies of the home keep what they hold: treat them likewise.")
 
 

@@ -73,7 +73,7 @@ def present() -> tuple[Settings, Home]:
         ConfigurationError: A setting is wrong.
     """
     settings = load_settings()
-    return settings, open_home(settings.home)
+    return settings, open_home(settings.home, settings.store)
 
 
 def acting(settings: Settings) -> str:

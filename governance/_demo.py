@@ -96,7 +96,7 @@ def run_demo(scenario: str, *, rows: int, seed: int, quiet: bool = False) -> dic
     chosen = SCENARIOS[scenario]
     frame = referral_frame() if scenario == "referral" else lending_frame(rows, seed)
     began = load_settings()
-    home, _ = create_home(began.home, actor=began.actor)
+    home, _ = create_home(began.home, actor=began.actor, store=began.store)
     with _configured(home):
         stage = _Stage(chosen, home, load_settings(), quiet)
         if not quiet:

@@ -16,6 +16,7 @@ from affidavit._policy import engine_for
 from affidavit._settings import Settings, load_settings
 from affidavit._spools import spools_of
 from affidavit.errors import AffidavitError
+from affidavit.lineage import store_location
 
 _EXTRAS = {
     "frames": ("narwhals", "pyarrow", "numpy"),
@@ -84,7 +85,8 @@ def _extras() -> Iterator[Check]:
 
 def _settings() -> Check:
     settings = load_settings()
-    return Check("settings", "ok", f"home {settings.home}, actor {settings.actor}")
+    where = f", store {store_location(settings.store)}" if settings.store else ""
+    return Check("settings", "ok", f"home {settings.home}{where}, actor {settings.actor}")
 
 
 def _home() -> Check:

@@ -1,10 +1,13 @@
 """A process that drains the spools of one home, started by whoever spools and gone when idle.
 
 python -m affidavit._drainer HOME
+
+Where the ledger is in a database, its URL is in AFFIDAVIT_STORE: everybody could read an argument.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -59,4 +62,4 @@ def drain_until_idle(home: Home, *, idle: float = IDLE_SECONDS) -> int:
 
 
 if __name__ == "__main__":
-    drain_until_idle(Home(Path(sys.argv[1])))
+    drain_until_idle(Home(Path(sys.argv[1]), os.environ.get("AFFIDAVIT_STORE", "")))

@@ -22,6 +22,7 @@ from affidavit._policy import Question, Ruling, rule
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
+from affidavit._spools import settle
 from affidavit._verify_home import verify_home
 from affidavit.errors import ConfigurationError, FairnessError, NotFoundError, VerificationError
 from affidavit.lineage import (
@@ -121,6 +122,7 @@ def gate(
             f"{effective_time!r} is no moment.", hint="Write it as 2027-01-31T00:00:00Z."
         )
     # Before anything is looked up: an edited index could name another model, or none.
+    settle(home)
     report = verify_home(home)
     if not report.ok:
         name = reference.partition("@")[0]

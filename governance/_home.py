@@ -2,7 +2,7 @@
 
 ```
 .affidavit/
-├── ledger.db            the store
+├── ledger.db            the store, where the setting `store` names no other place
 ├── log.pub              the log's verifier key: give a copy to whoever audits
 ├── place                the id of this folder, for the log to know whose spools lie in it
 ├── spool/               what processes acknowledged and the log does not hold yet, sealed
@@ -24,10 +24,12 @@ from functools import cached_property
 from pathlib import Path
 
 from affidavit._artifacts import ArtifactStore
+from affidavit._begin_ledger import PENDING, begin_ledger, check_empty
 from affidavit._keyring import MOST_TRIES, PASSPHRASE, Keyring, TrustMovedError, person_name
 from affidavit.errors import (
     ConfigurationError,
     KeyFileError,
+    LedgerError,
     LedgerUnavailableError,
     NotInitialisedError,
 )
@@ -44,6 +46,7 @@ from affidavit.lineage import (
     TrustedKey,
     TrustRoot,
     read_secret,
+    store_location,
     timestamp,
     write_key,
     write_secret,
@@ -58,27 +61,46 @@ class Home:
 
     Args:
         folder: Where it is.
+        store: The URL of the PostgreSQL database that holds the ledger; empty where the ledger is
+            in the folder.
 
     Raises:
         NotInitialisedError: There is none.
+        ConfigurationError: The folder holds a ledger, and a URL is given.
         KeyFileError: The log's public key is missing or malformed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str = "") -> None:
         self.folder = folder
         self.artifacts = ArtifactStore(folder / "artifacts")
-        self._path = str(folder / "ledger.db")
+        self.url = store
+        """The URL of the store, which may hold a password; empty where it is in the folder."""
+        self.database: Path | str = store or folder / "ledger.db"
+        """The store: a file, or its URL."""
+        # Of a ledger elsewhere the home has its public key, which is made with it.
+        self._path = str(folder / ("log.pub" if store else "ledger.db"))
         self._file = self._present()
         if self._file is None:
+            elsewhere = not store and (folder / "log.pub").exists()
             raise NotInitialisedError(
-                f"There is no Affidavit home at {folder}.",
-                hint="Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
+                f"The home {folder} holds no ledger of its own."
+                if elsewhere
+                else f"There is no Affidavit home at {folder}.",
+                hint="Name its database in AFFIDAVIT_STORE, or restore ledger.db."
+                if elsewhere
+                else "Run `affidavit init`, or set AFFIDAVIT_HOME to the folder that holds one.",
+            )
+        if store and (folder / "ledger.db").exists():
+            raise ConfigurationError(
+                f"The home {folder} holds a ledger of its own, and the setting store names "
+                f"{store_location(store)}.",
+                hint="One log key signs one log: unset AFFIDAVIT_STORE, or name another home.",
             )
 
     @property
-    def database(self) -> Path:
-        """The store's file."""
-        return self.folder / "ledger.db"
+    def location(self) -> str:
+        """Where the store is, as messages name it: without a password."""
+        return store_location(self.database)
 
     def moved(self) -> bool:
         """Return whether another store, or none, stands where this one was opened."""
@@ -111,18 +133,21 @@ class Home:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, opened for writing where the log's private key is at hand."""
-        signer = None
+        try:
+            return Ledger(self.database, self.verifier, signer=self.signer())
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"The ledger {self.location} cannot be reached: {error.strerror}.",
+                hint="Let this user read and write the folder.",
+            ) from error
+
+    def signer(self) -> NoteSigner | None:
+        """Return the log's private key, where it is at hand."""
         path = self.folder / "keys" / "log.pem"
         # An auditor may read the ledger and not the folder of the keys.
         if os.access(path.parent, os.X_OK) and path.exists():
-            signer = NoteSigner(self.verifier.name, self.keyring.log_key().private)
-        try:
-            return Ledger(self.database, self.verifier, signer=signer)
-        except OSError as error:
-            raise LedgerUnavailableError(
-                f"The ledger {self.database} cannot be reached: {error.strerror}.",
-                hint="Let this user read and write the folder.",
-            ) from error
+            return NoteSigner(self.verifier.name, self.keyring.log_key().private)
+        return None
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -218,26 +243,55 @@ class Home:
             self.ledger.close()
 
 
-def create_home(folder: Path, *, actor: str, origin: str = "") -> tuple[Home, bool]:
+def create_home(
+    folder: Path, *, actor: str, origin: str = "", store: str = ""
+) -> tuple[Home, bool]:
     """Make a home, or open the one that is there.
 
     It is made beside its place and renamed into it, so that of two processes one wins and the
-    other finds the winner's, and nothing half-made stays.
+    other finds the winner's, and nothing half-made stays. A ledger elsewhere is begun after that,
+    in one transaction, by whoever comes first.
 
     Args:
         folder: Where it goes.
         actor: Who makes it, as recorded.
         origin: The log's name; by default a random one.
+        store: The URL of the PostgreSQL database for the ledger; in the folder where empty.
 
     Returns:
         The home, and whether it was made now.
 
     Raises:
         ConfigurationError: Something else is in its place.
+        LedgerError: The database holds something else.
         LedgerUnavailableError: It cannot be written there.
     """
-    if (folder / "ledger.db").exists():
+    if store:
+        if not (folder / "log.pub").exists():
+            _make_keys(folder, actor, origin, store)
+        home = Home(folder, store)
+        began = begin_ledger(home)
+        _complete(folder)
+        return home, began
+    if (folder / "ledger.db").exists() or (folder / "log.pub").exists():
         return Home(folder), False
+    made = _make(folder, actor, origin, "")
+    return Home(folder), made
+
+
+def _make_keys(folder: Path, actor: str, origin: str, store: str) -> None:
+    try:
+        check_empty(store)
+    except LedgerError:
+        if not (folder / "log.pub").exists():
+            raise
+        # Another process has been through all of it meanwhile.
+        return
+    _make(folder, actor, origin, store)
+
+
+def _make(folder: Path, actor: str, origin: str, store: str) -> bool:
+    """Make the folder; False where another process was first."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.new-"))
@@ -247,31 +301,30 @@ def create_home(folder: Path, *, actor: str, origin: str = "") -> tuple[Home, bo
             hint="Name a folder that this user can write in AFFIDAVIT_HOME.",
         ) from error
     try:
-        _fill(fresh, actor, origin or f"affidavit.local/{secrets.token_hex(8)}")
+        _fill(fresh, actor, origin or f"affidavit.local/{secrets.token_hex(8)}", store)
         fresh.rename(folder)
     except OSError as error:
-        if (folder / "ledger.db").exists():
-            return Home(folder), False
+        if (folder / ("log.pub" if store else "ledger.db")).exists():
+            return False
         raise ConfigurationError(
             f"A home cannot be made at {folder}: {error.strerror}.",
             hint="Free space, or name an empty or new folder in AFFIDAVIT_HOME.",
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return Home(folder), True
+    return True
 
 
-def _fill(folder: Path, actor: str, origin: str) -> None:
+def _fill(folder: Path, actor: str, origin: str, store: str) -> None:
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    (folder / "artifacts").mkdir(mode=0o700)
+    _complete(folder)
     passphrase = os.environ.get(PASSPHRASE)
     log, recorder = SigningKey.generate(), SigningKey.generate()
     signer = NoteSigner(origin, log.private)
     write_key(keys / "log.pem", log, passphrase=passphrase)
     write_key(keys / "recorder.pem", recorder, passphrase=passphrase)
     write_secret(keys / "master.key", secrets.token_bytes(32))
-    (folder / "place").write_text(f"{secrets.token_hex(8)}\n", "ascii")
     (folder / "log.pub").write_text(f"{signer.verifier}\n", "utf-8")
     root = (
         TrustRoot(origin)
@@ -279,27 +332,43 @@ def _fill(folder: Path, actor: str, origin: str) -> None:
         .with_key(TrustedKey("recorder", recorder.public, frozenset({"recorder"})))
     )
     statement = root.statement(actor=actor, time=timestamp(), note="created")
-    ledger = Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True)
-    with contextlib.closing(ledger):
-        ledger.append([statement.sign(log).to_bytes()])
+    first = statement.sign(log).to_bytes()
+    if store:
+        (folder / PENDING).write_bytes(first)
+        return
+    Ledger(folder / "ledger.db", signer.verifier, signer=signer, create=True, first=[first]).close()
 
 
 def _is_signed(entry: Statement | bytes) -> bool:
     return isinstance(entry, Statement) or entry.startswith(b'{"payload"')
 
 
-_homes: dict[Path, Home] = {}
+def _complete(folder: Path) -> None:
+    """Make what each machine has of its own: its artifacts, and the id of its spools."""
+    (folder / "artifacts").mkdir(mode=0o700, exist_ok=True)
+    with (
+        contextlib.suppress(FileExistsError),
+        (folder / "place").open("x", encoding="ascii") as file,
+    ):
+        file.write(f"{secrets.token_hex(8)}\n")
+
+
+_homes: dict[tuple[Path, str], Home] = {}
 _homes_lock = threading.Lock()
 
 
-def open_home(folder: Path) -> Home:
+def open_home(folder: Path, store: str = "") -> Home:
     """Return the home at a folder, opened once per process.
+
+    Args:
+        folder: Where it is.
+        store: The URL of the PostgreSQL database that holds the ledger; in the folder where empty.
 
     Raises:
         NotInitialisedError: There is none.
     """
     with _homes_lock:
-        home = _homes.get(folder)
+        home = _homes.get((folder, store))
         if home is None or home.moved():
-            home = _homes[folder] = Home(folder)
+            home = _homes[folder, store] = Home(folder, store)
         return home

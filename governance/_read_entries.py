@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select
 
 from affidavit._spools import settle
-from affidavit.errors import LedgerError, NotFoundError
+from affidavit.errors import NotFoundError
 from affidavit.lineage import Envelope, Statement, parse_entry
 
 if TYPE_CHECKING:
@@ -83,10 +82,5 @@ class EntryReader:
             return connection.execute(query, values).scalar()
 
     def _settle(self) -> None:
-        if not self._settled:
-            return
-        try:
+        if self._settled:
             settle(self._home)
-        except LedgerError as error:
-            # What is in the log can be read all the same.
-            warnings.warn(f"Not yet in the log: what waits in spools. {error}", stacklevel=4)

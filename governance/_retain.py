@@ -144,7 +144,7 @@ def retain(
         if progress is not None:
             went = sum(one.records + one.payloads for one in done)
             progress(went, went)
-    searched = scrub(home.database, done[0].gone if done else b"")
+    searched = scrub(home.database, done[0].gone if done else b"", entries=True)
     return _outcome(done, rule, searched)
 
 

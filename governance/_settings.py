@@ -3,6 +3,7 @@
 ```toml
 [affidavit]
 home = ".affidavit"            # AFFIDAVIT_HOME
+store = "postgresql://…"       # AFFIDAVIT_STORE; by default the file ledger.db in the home
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
 file_cache = false             # whether inputs' files that have not changed are read again
 on_error = "block"             # what a failing ledger does to a call: block, spool, or warn
@@ -54,7 +55,7 @@ from typing import Any, Literal
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "environment", "on_error", "durability", "file_cache"},
+    "affidavit": {"home", "store", "environment", "on_error", "durability", "file_cache"},
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "timestamp": {"url", "certificate"},
     "retention": {"payloads", "records"},
@@ -71,6 +72,8 @@ class Settings:
 
     Args:
         home: The folder that holds ledger, keys and artifacts.
+        store: The URL of the PostgreSQL database that holds the ledger; empty where it is in the
+            home. It may hold a password.
         actor: Who acts, as recorded; `AFFIDAVIT_ACTOR`, else the operating system's user.
         claimed_roles: The roles that `AFFIDAVIT_ROLES` claims, separated by commas; they count
             only where no table of people is declared.
@@ -95,6 +98,7 @@ class Settings:
 
     home: Path
     actor: str
+    store: str = field(default="", repr=False)
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
@@ -160,7 +164,9 @@ _VARIABLES = (
     "AFFIDAVIT_ENVIRONMENT",
     "AFFIDAVIT_ACTOR",
     "AFFIDAVIT_ROLES",
+    "AFFIDAVIT_STORE",
 )
+_SCHEMES = ("postgresql://", "postgres://")
 # What lies behind os.environ in CPython: five look-ups there cost more than all else here.
 _variables: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
 _NAMES: tuple[Any, ...] = (
@@ -188,9 +194,10 @@ def _settings(
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
     stamping, retention = content.get("timestamp", {}), content.get("retention", {})
-    home, environment, actor, roles = (os.environ.get(name, "") for name in _VARIABLES[1:])
+    home, environment, actor, roles, store = (os.environ.get(name, "") for name in _VARIABLES[1:])
     return Settings(
         home=Path(home or main.get("home") or ".affidavit").expanduser().absolute(),
+        store=_store_url(store or main.get("store", "")),
         actor=actor or _user(),
         claimed_roles=tuple(filter(None, map(str.strip, roles.split(",")))),
         people=content.get("people"),
@@ -294,6 +301,16 @@ def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
             hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
+
+
+def _store_url(value: object) -> str:
+    if value == "" or (isinstance(value, str) and value.startswith(_SCHEMES)):
+        return str(value)
+    # Not repeated: it may hold a password.
+    raise ConfigurationError(
+        "The setting store is not the URL of a PostgreSQL database.",
+        hint="Write postgresql://role@host:5432/database, or leave it out for a file in the home.",
+    )
 
 
 def _days(setting: str, value: Any) -> int | None:

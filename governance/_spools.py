@@ -156,6 +156,7 @@ class HomeSpools:
             home.place,
             make=functools.partial(make_messages, home),
             sign_gap=functools.partial(_sign_gap, home),
+            shared=bool(home.url),
         )
 
     def _busy(self, wait: float) -> LedgerUnavailableError:
@@ -187,6 +188,7 @@ class HomeSpools:
                 self._drainers.append(
                     subprocess.Popen(  # noqa: S603  # this interpreter and a folder
                         [sys.executable, "-P", "-m", "affidavit._drainer", str(self._home.folder)],
+                        env={**os.environ, "AFFIDAVIT_STORE": self._home.url},
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=log,
@@ -253,8 +255,14 @@ def spools_of(home: Home) -> HomeSpools:
 
 
 def settle(home: Home) -> None:
-    """Take in what waits, so that a reader sees everything that was acknowledged."""
-    spools_of(home).settle()
+    """Take in what waits, so that a reader sees everything that was acknowledged.
+
+    Where that cannot be done a warning says so: what is in the log can be read all the same.
+    """
+    try:
+        spools_of(home).settle()
+    except LedgerError as error:
+        warnings.warn(f"Not yet in the log: what waits in spools. {error}", stacklevel=3)
 
 
 def _sign_gap(home: Home, lost: Lost) -> bytes:

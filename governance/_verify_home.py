@@ -74,7 +74,8 @@ def verify_home(
         authorities=tuple(authorities),
         progress=progress,
         on_statement=note_kept,
-        spools=(None, home.folder / "spool"),
+        # Of spools on other machines that share the store nothing is known here.
+        spools=(home.place if home.url else None, home.folder / "spool"),
     )
     changed = tuple(
         Fault(

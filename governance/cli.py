@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,32 +16,21 @@ from affidavit import __version__
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
 from affidavit._cli_files import register_files
-from affidavit._cli_keys import keys, print_distrusted, verdict
+from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
-from affidavit._cli_proof import (
-    BundleChecks,
-    Quorum,
-    WitnessKeys,
-    check_witnesses,
-    register_proof,
-    show_bundle,
-)
+from affidavit._cli_proof import register_proof
 from affidavit._cli_retain import register_retain
 from affidavit._cli_show import register_show
-from affidavit._cli_timestamp import TsaCerts, register_timestamp, say_stamped
-from affidavit._files import read_file, write_file
+from affidavit._cli_timestamp import register_timestamp
+from affidavit._cli_verify import register_verify
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
 from affidavit.errors import (
     AffidavitError,
-    ConfigurationError,
     LedgerCorruptError,
     PolicyDenied,
     PolicyEngineError,
     VerificationError,
 )
-
-if TYPE_CHECKING:
-    from affidavit.lineage import VerificationReport
 
 app = typer.Typer(
     name="affidavit",
@@ -60,6 +49,7 @@ register_retain(app)
 register_erase(app)
 register_files(app)
 register_drain(app)
+register_verify(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -118,12 +108,13 @@ def init(
     from affidavit._home import create_home
     from affidavit._settings import load_settings
 
-    settings = load_settings()
-    home, made = create_home(settings.home, actor=settings.actor, origin=origin)
+    now = load_settings()
+    home, made = create_home(now.home, actor=now.actor, origin=origin, store=now.store)
     facts = {
         "ok": True,
         "created": made,
         "home": str(home.folder),
+        "store": home.location,
         "origin": home.verifier.name,
         "key": str(home.verifier),
     }
@@ -133,134 +124,6 @@ def init(
     say("Created." if made else "There is a home already; nothing was changed.", "bold")
     print_facts({"home": home.folder, "log": home.verifier.name, "public key": home.verifier})
     say("Give the public key to whoever audits, by a way that the operator cannot change.")
-
-
-@app.command()
-def verify(
-    bundle: Annotated[
-        Path | None, typer.Argument(help="An evidence bundle; the home's ledger by default.")
-    ] = None,
-    *,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="A checkpoint exported earlier, which the log must still extend."),
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="A file with the log's public key, from your own copy.")
-    ] = None,
-    witness_key: WitnessKeys = None,
-    quorum: Quorum = None,
-    tsa_cert: TsaCerts = None,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="Exit with 1 where the log itself names gaps.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Recompute and check everything: entries, tree, checkpoints, signatures, index, artifacts.
-
-    With a file, check an evidence bundle instead; it needs --key and no home.
-    """
-    from affidavit._context import present
-    from affidavit._time_stamps import authorities
-    from affidavit._verify_home import verify_home
-    from affidavit.lineage import NoteVerifier
-
-    if bundle is not None:
-        if checkpoint is not None:
-            raise ConfigurationError(
-                "A bundle brings its own checkpoint.", hint="Give either a bundle or --checkpoint."
-            )
-        asked = BundleChecks(key, witness_key or [], quorum, tsa_cert or [])
-        show_bundle(bundle, asked, as_json=as_json)
-        return
-    settings, home = present()
-    pinned = NoteVerifier.parse(read_file(key).decode("utf-8", "replace")) if key else None
-    exported = read_file(checkpoint) if checkpoint else None
-    cosigned = check_witnesses(home, exported, witness_key or [], quorum)
-    with progress("Verifying", quiet=as_json) as told:
-        report = verify_home(
-            home,
-            verifier=pinned,
-            exported=exported,
-            authorities=authorities(settings, tsa_cert),
-            progress=told,
-        )
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        say(*verdict(report))
-        print_facts(
-            {
-                "entries": f"{report.size} ({report.statements} statements, "
-                f"{report.records} records)",
-                "tree size": report.size,
-                "root": report.root,
-                **({"pruned": f"{report.pruned} records"} if report.pruned else {}),
-                "checkpoints": report.checkpoints,
-                "key": f"{report.key}{' (yours)' if pinned else ' (the one in the home)'}",
-            }
-        )
-        print_distrusted(report)
-        _show_completeness(report)
-        if report.errors:
-            rows = [(f.where, f.code, f.message) for f in report.errors]
-            print_table("What is wrong", ("where", "code", "what"), rows)
-            if report.more_errors:
-                say(f"… and {report.more_errors} more.")
-        elif cosigned:
-            say(f"The log extends a checkpoint that {', '.join(cosigned)} cosigned.", "green")
-        if report.stamped:
-            say_stamped(report.stamped, cosigned=bool(cosigned), yours=bool(tsa_cert))
-        elif report.ok and not cosigned and not exported:
-            say(
-                "No witness and no time stamp was checked: without one, whoever holds the log key "
-                "could rewrite history. Keep checkpoints elsewhere (`affidavit checkpoint -o "
-                "FILE`) and verify against them."
-            )
-    raise typer.Exit(1 if not report.ok or (complete and report.gaps) else 0)
-
-
-def _show_completeness(report: VerificationReport) -> None:
-    if report.gaps:
-        print_table(
-            "What is not in the log, as it says itself",
-            ("what", "why", "said by"),
-            [(gap.where, gap.message, f"entry {gap.index}") for gap in report.gaps],
-        )
-    ended = [item for item in report.unclosed if item.outcome != "open"]
-    if ended:
-        print_table(
-            "Processes that ended without saying which record was their last",
-            ("writer", "next number", "outcome", "said by"),
-            [(w.writer[:8], str(w.numbers), w.outcome, f"entry {w.index}") for w in ended],
-        )
-
-
-@app.command()
-def checkpoint(
-    *,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write it to a file.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Export the newest signed checkpoint, to be kept where the operator cannot change it."""
-    from affidavit._context import present
-    from affidavit._spools import settle
-
-    _, home = present()
-    settle(home)
-    note = home.ledger.checkpoint()
-    if output is not None:
-        write_file(output, note)
-    head = home.ledger.head()
-    if as_json:
-        facts = {"ok": True, "origin": head.origin, "size": head.size, "root": head.root.hex()}
-        print_json({**facts, "note": note.decode()})
-    elif output is None:
-        sys.stdout.write(note.decode())
-    else:
-        say(f"The checkpoint of {head.size} entries is in {output}.")
 
 
 @app.command()

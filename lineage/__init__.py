@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._spool_reading import Lost, Message, Place, wipe
     from affidavit.lineage._stamp_rows import keep_stamp, newest_stamped, stamps_of
     from affidavit.lineage._statement import Resource, Statement, resources, statement_id
+    from affidavit.lineage._store import Store, open_store, store_location
     from affidavit.lineage._strict_json import dump_json, parse_json
     from affidavit.lineage._table_tree import TableDiff, TableTree, diff_tables
     from affidavit.lineage._template import Hole, RecordTemplate
@@ -177,6 +178,7 @@ _SOURCES = {
         "_spool_reading": "Lost Message Place wipe",
         "_stamp_rows": "keep_stamp newest_stamped stamps_of",
         "_statement": "Resource Statement resources statement_id",
+        "_store": "Store open_store store_location",
         "_strict_json": "dump_json parse_json",
         "_table_tree": "TableDiff TableTree diff_tables",
         "_template": "Hole RecordTemplate",
@@ -272,6 +274,7 @@ __all__ = [
     "Spool",
     "Stamped",
     "Statement",
+    "Store",
     "TableDiff",
     "TableTree",
     "TimeStamp",
@@ -317,6 +320,7 @@ __all__ = [
     "open_checkpoint",
     "open_signature",
     "open_signer",
+    "open_store",
     "open_writer",
     "pack_records",
     "parse_entry",
@@ -345,6 +349,7 @@ __all__ = [
     "stamps_of",
     "statement_facts",
     "statement_id",
+    "store_location",
     "table_fingerprint",
     "table_tree",
     "timestamp",

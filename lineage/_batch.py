@@ -5,6 +5,7 @@ Nothing here needs a database, so that a process that only reads ranges of a log
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from affidavit.lineage._strict_json import parse_json
 
 Cells = tuple[Any, ...]
 """One row of an index table, in the order of the table's columns."""
+_LONGEST = 600
+"""How many characters of a text the index keeps; at most four bytes each."""
 RECORD_TABLES = ("prediction", "decision", "access")
 """The index tables whose rows come from records alone; a record has at most one row."""
 
@@ -116,37 +119,43 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
     kind, identifier, time = find("record"), find("id"), find("time")
     if type(identifier) is not str or type(time) is not str:
         check_record(record)
-    # Whatever is no text stands in the index as an empty one.
+    said: tuple[Any, ...]
     if kind == "prediction":
-        return "prediction", (
-            index,
-            0,
-            identifier,
-            model if type(model := find("model")) is str else "",
-            model_digest if type(model_digest := find("model_digest")) is str else "",
-            actor if type(actor := find("actor")) is str else "",
-            outcome if type(outcome := find("outcome")) is str else "",
-            time,
-        )
+        said = find("model"), find("model_digest"), find("actor"), find("outcome")
+        return "prediction", (index, 0, *_texts((identifier, *said, time)))
     if kind == "decision":
-        return "decision", (
-            index,
-            0,
-            identifier,
-            entrypoint if type(entrypoint := find("entrypoint")) is str else "",
-            resource if type(resource := find("resource")) is str else "",
-            actor if type(actor := find("actor")) is str else "",
-            find("allow") is True,
-            time,
-        )
+        said = find("entrypoint"), find("resource"), find("actor")
+        *texts, at = _texts((identifier, *said, time))
+        return "decision", (index, 0, *texts, find("allow") is True, at)
     check_record(record)
     if kind == "writer":
         return None
-    return "access", (
-        index,
-        0,
-        actor if type(actor := find("actor")) is str else "",
-        action if type(action := find("action")) is str else "",
-        target if type(target := find("object")) is str else "",
-        time,
-    )
+    said = find("actor"), find("action"), find("object")
+    return "access", (index, 0, *_texts((*said, time)))
+
+
+def _texts(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return each value as `index_text` does; most need no change, which is seen at once."""
+    try:
+        together = "".join(values)
+    except TypeError:
+        return tuple(map(index_text, values))
+    if len(together) <= _LONGEST and "\0" not in together:
+        return values
+    return tuple(map(index_text, values))
+
+
+def index_text(value: object) -> str:
+    """Return a text as the index keeps it; whatever is no text is empty.
+
+    PostgreSQL stores no U+0000 and looks up no text of more than 2,700 bytes. An entry may hold
+    both, and must not fail because of its index: a long text is cut, and its digest put at the end.
+    """
+    if not isinstance(value, str):
+        return ""
+    if len(value) <= _LONGEST and "\0" not in value:
+        return value
+    if len(value) > _LONGEST:
+        digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
+        value = f"{value[: _LONGEST - 80]}… sha256:{digest}"
+    return value.replace("\0", "\ufffd")

@@ -107,12 +107,13 @@ def held(ledger: Ledger, subject: str) -> bool:
     return holds.get(subject, False)
 
 
-def scrub(where: Path | str, gone: bytes = b"") -> int:
+def scrub(where: Path | str, gone: bytes = b"", *, entries: bool = False) -> int:
     """Rebuild a store so that nothing that was deleted from it stays in its files.
 
     Args:
         where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         gone: Bytes that must not be found afterwards.
+        entries: Entries were removed as well, not only personal data beside them.
 
     Returns:
         How many bytes of its files were searched for them.
@@ -124,7 +125,7 @@ def scrub(where: Path | str, gone: bytes = b"") -> int:
     """
     store = open_store(where)
     try:
-        return store.scrub(gone)
+        return store.scrub(gone, entries=entries)
     finally:
         store.close()
 

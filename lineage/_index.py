@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table
 
 from affidavit.errors import VerificationError
 from affidavit.lineage import _predicates as types
-from affidavit.lineage._batch import Cells, read_batch, row_of_record
+from affidavit.lineage._batch import Cells, index_text, read_batch, row_of_record
 from affidavit.lineage._envelope import Envelope
 from affidavit.lineage._records import Parsed, parse_entry, parse_statement
 from affidavit.lineage._statement import Resource, Statement, resources, statement_id
@@ -89,13 +89,16 @@ def write_index(connection: Connection, rows: Iterable[Row]) -> None:
 
 def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
     facts = statement_facts(statement)
-    name, outcome, actor, time = (facts[key] for key in ("name", "outcome", "actor", "time"))
-    identifier = statement_id(statement, envelope.payload)
-    keyid = envelope.signatures[0][0]
-    kind = statement.kind
+    name, outcome, actor, time = (
+        index_text(facts[key]) for key in ("name", "outcome", "actor", "time")
+    )
+    identifier = index_text(statement_id(statement, envelope.payload))
+    keyid = index_text(envelope.signatures[0][0])
+    kind = index_text(statement.kind)
+    predicate_type = index_text(statement.predicate_type)
     yield (
         STATEMENT,
-        (identifier, kind, statement.predicate_type, name, outcome, actor, time, keyid),
+        (identifier, kind, predicate_type, name, outcome, actor, time, keyid),
     )
     inputs, outputs = _materials(statement)
     for role, group in (
@@ -104,15 +107,17 @@ def _of_statement(envelope: Envelope, statement: Statement) -> Iterator[Row]:
         ("output", outputs),
     ):
         for resource in group:
-            yield ARTIFACT, (resource.digest, resource.name, resource.recipe, role)
+            named = (resource.digest, resource.name, resource.recipe)
+            yield ARTIFACT, (*map(index_text, named), role)
     if kind in {"run", "dataset"}:
         for source in inputs:
             for target in statement.subjects:
                 if source.digest != target.digest:
-                    yield EDGE, (source.digest, target.digest, identifier)
+                    arrow = (index_text(source.digest), index_text(target.digest), identifier)
+                    yield EDGE, arrow
     if kind == "approval":
         for subject in statement.subjects:
-            yield APPROVAL, (subject.digest, name, actor, keyid, time)
+            yield APPROVAL, (index_text(subject.digest), name, actor, keyid, time)
 
 
 def statement_facts(statement: Statement) -> dict[str, str]:
@@ -135,7 +140,7 @@ def statement_facts(statement: Statement) -> dict[str, str]:
         facts = {**ours, "outcome": predicate.get("result")}
     else:
         facts = dict(predicate)
-    return {key: _text(facts.get(key)) for key in ("name", "outcome", "actor", "time")}
+    return {key: _plain(facts.get(key)) for key in ("name", "outcome", "actor", "time")}
 
 
 def _materials(statement: Statement) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
@@ -163,5 +168,5 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object) -> str:
+def _plain(value: object) -> str:
     return value if isinstance(value, str) else ""

@@ -120,7 +120,8 @@ class Ledger:
         where: The store: the path of a SQLite file, or a ``postgresql://`` URL.
         verifier: The log's public key, pinned by the caller; its name is the log's origin.
         signer: The log's private key; without it the ledger can be read only.
-        create: Make a new, empty ledger.
+        create: Make a new ledger.
+        first: What a new ledger begins with.
 
     Raises:
         LedgerUnavailableError: The store cannot be opened.
@@ -134,6 +135,7 @@ class Ledger:
         *,
         signer: NoteSigner | None = None,
         create: bool = False,
+        first: Sequence[bytes] = (),
     ) -> None:
         if create and signer is None:
             raise LedgerError("A new ledger is made with its key.", hint="Pass the signer.")
@@ -151,7 +153,11 @@ class Ledger:
         if create:
             with self.store.writing() as connection:
                 self.store.create_tables(connection)
-                self._write_checkpoint(Appending(connection, CompactRange(), 0))
+                begun = Appending(connection, CompactRange(), 0)
+                self._write_checkpoint(begun)
+                if first:
+                    begun.add(first)
+                    self._write_checkpoint(begun)
 
     def append(
         self,

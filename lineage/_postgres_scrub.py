@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 _CHUNK = 1 << 20
+_PIECE = 256
 _SEGMENT = 1 << 30
 """A table's file goes on in another one after a gigabyte."""
 _FILES = """
@@ -59,10 +60,12 @@ def search_files(
 ) -> tuple[int, str]:
     """Search the files of tables for bytes, where the role may read them.
 
+    Only its beginning is looked for: a long value lies in several pieces.
+
     Returns:
         How many bytes were searched, and the file in which they stand, if any.
     """
-    total = 0
+    total, gone = 0, gone[:_PIECE]
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         for table in tables:
             for path, size in raw.execute(_FILES, [table, table]).fetchall():

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, MetaData, String, Table, create_engine
+from sqlalchemy import Connection, Engine, MetaData, String, Table, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from affidavit.errors import LedgerCorruptError, LedgerError, LedgerUnavailableError
@@ -25,8 +25,10 @@ from affidavit.lineage import _store
 from affidavit.lineage._postgres_errors import what_it_means
 from affidavit.lineage._postgres_scrub import search_files, vacuum
 from affidavit.lineage._postgres_url import PostgresUrl
+from affidavit.lineage._postgres_writes import Writes
 from affidavit.lineage._store import Store
 from affidavit.lineage.tables import (
+    ENTRY,
     INDEX_TABLES,
     LEDGER_TABLES,
     PAYLOAD,
@@ -73,25 +75,25 @@ SELECT count(*) FROM pg_class c WHERE c.relnamespace = current_schema()::regname
 """
 _NUMBERS = itertools.count()
 _XID = "affidavit.xid"
+_WRITES = "affidavit.writes"
 
 
 class PostgresStore(Store):
     """An open PostgreSQL store.
 
     Args:
-        url: A ``postgresql://`` URL.
+        url: Where it is.
         create: `create_tables` makes it a ledger's.
 
     Raises:
-        ConfigurationError: The URL is malformed.
         LedgerUnavailableError: The server cannot be reached, or holds no ledger there.
         LedgerCorruptError: What is there is not a ledger's store.
     """
 
     same = "IS NOT DISTINCT FROM"
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
-        self._url = PostgresUrl.parse(url)
+    def __init__(self, url: PostgresUrl, *, create: bool = False) -> None:
+        self._url = url
         super().__init__(self._url.location)
         if not create:
             self._check_header()
@@ -104,9 +106,21 @@ class PostgresStore(Store):
                 f"The database at {self.location} has the encoding {encoding}, not UTF8.",
                 hint="Make one with: createdb --encoding UTF8 --template template0 NAME",
             )
+        schema, comment, _ = connection.exec_driver_sql(_HEADER).one()
+        if schema is None:
+            raise LedgerError(
+                f"There is no schema at {self.location} that this role may use.",
+                hint="Make it: CREATE SCHEMA NAME, and grant the role USAGE and CREATE.",
+            )
+        if (comment or "").startswith(_COMMENT):
+            raise LedgerError(
+                f"There is a ledger at {self.location} already.",
+                hint="To write to it from this machine too, copy log.pub and keys/ of its home "
+                "here, and nothing else, and run `affidavit init` again. It is never overwritten.",
+            )
         if connection.exec_driver_sql(_PRESENT).scalar():
             raise LedgerError(
-                f"There are tables at {self.location} already.",
+                f"There are tables in the schema {schema} of {self.location} already.",
                 hint="They are never overwritten. Name an empty database, or an empty schema with "
                 "?options=-csearch_path%3DNAME in the URL.",
             )
@@ -115,6 +129,9 @@ class PostgresStore(Store):
         # Statistics would copy what is in these columns to where no erasure reaches.
         for name in (f"{PAYLOAD.name} ALTER sealed", f"{SUBJECT_KEY.name} ALTER wrapped"):
             connection.exec_driver_sql(f"ALTER TABLE {name} SET STATISTICS 0")
+        # Compressed, what is looked for after an erasure would not be found.
+        for name in (f"{ENTRY.name} ALTER body", f"{PAYLOAD.name} ALTER sealed"):
+            connection.exec_driver_sql(f"ALTER TABLE {name} SET STORAGE EXTERNAL")
         connection.exec_driver_sql(f"COMMENT ON TABLE entry IS '{_COMMENT}{SCHEMA_VERSION}'")
 
     def keep_copy(self, connection: Connection, table: Table) -> tuple[str, str]:
@@ -129,8 +146,8 @@ class PostgresStore(Store):
     def begin_erasure(self, connection: Connection) -> None:
         """Nothing: PostgreSQL overwrites no row that it deletes."""
 
-    def scrub(self, gone: bytes = b"") -> int:
-        """Rebuild the tables of personal data; see `Store.scrub`.
+    def scrub(self, gone: bytes = b"", *, entries: bool = False) -> int:
+        """Rebuild the tables from which something was removed; see `Store.scrub`.
 
         The write-ahead log, back-ups and replicas are the server's: what stands in them stays until
         they expire.
@@ -138,7 +155,8 @@ class PostgresStore(Store):
         Returns:
             How many bytes were searched; 0 where the role may not read the server's files.
         """
-        tables = (PAYLOAD.name, SUBJECT_KEY.name)
+        pruned = (ENTRY, *INDEX_TABLES) if entries else ()
+        tables = [table.name for table in (PAYLOAD, SUBJECT_KEY, *pruned)]
         with self.translated(), self._engine.connect() as connection:
             raw = self._fresh(connection)
             try:
@@ -186,6 +204,7 @@ class PostgresStore(Store):
 
     def stream(self, connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
         """Give the rows of a query; see `Store.stream`."""
+        _send_first(connection)
         cursor = _raw(connection).cursor(binary=True)
         name = f"stream_{next(_NUMBERS)}"
         cursor.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", prepare=False)
@@ -196,8 +215,18 @@ class PostgresStore(Store):
             yield from rows
         cursor.execute(f"CLOSE {name}", prepare=False)
 
+    def insert(
+        self, connection: Connection, table: Table, sql: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Write rows; see `Store.insert`."""
+        _writes(connection).insert(_raw(connection), table, sql, rows)
+
+    def change(self, connection: Connection, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement; see `Store.change`."""
+        _writes(connection).add(sql, values)
+
     def _new_engine(self) -> Engine:
-        return create_engine(
+        engine = create_engine(
             "postgresql+psycopg://",
             creator=self._open,
             poolclass=QueuePool,
@@ -206,6 +235,8 @@ class PostgresStore(Store):
             paramstyle="format",
             use_native_hstore=False,
         )
+        event.listen(engine, "before_cursor_execute", _send_first)
+        return engine
 
     def _open(self) -> psycopg.Connection[Any]:
         raw = psycopg.connect(**self._url.parameters, autocommit=True, client_encoding="utf8")  # type: ignore[arg-type]  # libpq's own parameters
@@ -225,6 +256,7 @@ class PostgresStore(Store):
         while cursor.nextset():
             pass
         connection.info[_XID] = cursor.fetchone()[1]
+        connection.info[_WRITES] = Writes()
 
     def _begin_reading(self, connection: Connection) -> None:
         self._begin(connection, _READ)
@@ -250,7 +282,7 @@ class PostgresStore(Store):
     def _commit(self, connection: Connection) -> None:
         raw, xid = _raw(connection), connection.info.get(_XID, "")
         try:
-            raw.execute("COMMIT", prepare=False)
+            _writes(connection).send(raw, "COMMIT")
         except psycopg.OperationalError as error:
             if not raw.closed:
                 raise
@@ -277,6 +309,7 @@ class PostgresStore(Store):
     def _roll_back(self, connection: Connection) -> None:
         if connection.invalidated:
             return
+        connection.info.pop(_WRITES, None)
         raw = _raw(connection)
         try:
             if raw.closed:
@@ -310,9 +343,20 @@ class PostgresStore(Store):
             )
 
 
-def _raw(connection: Connection) -> psycopg.Connection[Any]:
-    raw: Any = connection.connection.dbapi_connection
-    return raw
+def _raw(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _writes(connection: Connection) -> Writes:
+    found: Writes = connection.info[_WRITES]
+    return found
+
+
+def _send_first(connection: Connection, *_: Any) -> None:
+    """Send what waits to be written before a statement that may read it."""
+    found = connection.info.get(_WRITES)
+    if found is not None:
+        found.send(_raw(connection))
 
 
 def _as_stored(table: Table) -> Table:

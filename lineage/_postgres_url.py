@@ -16,7 +16,7 @@ from affidavit.errors import ConfigurationError, MissingDependencyError
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
-except ModuleNotFoundError as error:  # pragma: no cover  # a base installation
+except ImportError as error:  # the driver, or the libpq that it needs
     raise MissingDependencyError("psycopg", "postgres") from error
 
 _HINT = (

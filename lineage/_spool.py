@@ -12,6 +12,7 @@ import mmap
 import os
 import secrets
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ from affidavit.lineage._spool_format import (
     segment_path,
 )
 
+_LOOK_SECONDS = 0.01
 Durability = Literal["process", "disk"]
 SEGMENT_BYTES = 8 << 20
 """How large a segment grows before the next one is begun."""
@@ -81,6 +83,7 @@ class Spool:
         self._file = -1
         self._page: mmap.mmap | None = None
         self._cipher: AESGCM
+        self._seen = 0.0
         self._segment = self._next = self._turn = self._offset = self._synced = 0
 
     def append(self, kind: int, count: int, content: Callable[[str, int], bytes]) -> int:
@@ -140,7 +143,11 @@ class Spool:
         """Return whether the spool is open and has a name: who deleted it shall not go unseen."""
         if self._file < 0:
             return False
+        now = time.monotonic()
+        if now - self._seen < _LOOK_SECONDS:
+            return True
         if os.fstat(self._file).st_nlink:
+            self._seen = now
             return True
         self._release()
         self.writer = ""

@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -81,11 +81,12 @@ class Store(ABC):
         """Prepare a writing transaction that deletes what must not be left anywhere."""
 
     @abstractmethod
-    def scrub(self, gone: bytes = b"") -> int:
+    def scrub(self, gone: bytes = b"", *, entries: bool = False) -> int:
         """Rebuild the store so that nothing that was deleted from it stays in its files.
 
         Args:
             gone: Bytes that must not be found afterwards.
+            entries: Entries were removed as well, not only personal data beside them.
 
         Returns:
             How many bytes of the files were searched for them.
@@ -118,6 +119,23 @@ class Store(ABC):
         Raises:
             UnreadableTextError: A text in a row is not UTF-8.
         """
+
+    @abstractmethod
+    def insert(
+        self, connection: Connection, table: Table, sql: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Write rows, at the latest with the commit or before the next reading.
+
+        Args:
+            connection: A writing transaction of this store.
+            table: Where to.
+            sql: The insertion of one row.
+            rows: A value for each column, in the table's order.
+        """
+
+    @abstractmethod
+    def change(self, connection: Connection, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement of which nobody needs the result, likewise."""
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -249,9 +267,12 @@ def open_store(where: Path | str, *, create: bool = False) -> Store:
         MissingDependencyError: The driver for PostgreSQL is not installed.
     """
     if is_postgres(where):
+        from affidavit.lineage._postgres_url import PostgresUrl
+
+        url = PostgresUrl.parse(str(where))
         from affidavit.lineage._postgres_store import PostgresStore
 
-        return PostgresStore(str(where), create=create)
+        return PostgresStore(url, create=create)
     from affidavit.lineage._sqlite_store import SqliteStore
 
     return SqliteStore(Path(where), create=create)

@@ -23,8 +23,10 @@ class RecordTemplate:
     def __init__(self, kind: str, fields: Mapping[str, Any]) -> None:
         marks: dict[str, str] = {}
         body = record_bytes(kind, {k: _marked(value, marks) for k, value in fields.items()})
-        pieces = re.split("|".join(f'"{mark}"' for mark in marks), body.decode())
-        found = re.findall("|".join(marks), body.decode())
+        # A pattern of no marks would match everywhere.
+        pattern = "|".join(f'"{mark}"' for mark in marks) or "(?!)"
+        pieces = re.split(pattern, body.decode())
+        found = [mark[1:-1] for mark in re.findall(pattern, body.decode())]
         self._parts = [b""] * (2 * len(pieces) - 1)
         self._parts[::2] = [piece.encode() for piece in pieces]
         self._holes = [(2 * n + 1, marks[mark]) for n, mark in enumerate(found)]

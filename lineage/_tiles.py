@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from affidavit.errors import LedgerCorruptError
 from affidavit.lineage._merkle import HASH_SIZE, CompactRange, node_hash
+from affidavit.lineage._store import store_of
 from affidavit.lineage.tables import TILE, compiled, insert_rows
 
 _THIS = (TILE.c.level == bindparam("level")) & (TILE.c.position == bindparam("position"))
@@ -102,7 +103,7 @@ def _write_tiles(connection: Connection, level: int, start: int, hashes: Sequenc
                 f"Tile {level}/{position} holds {len(head) // HASH_SIZE} hashes, not {filled}.",
                 hint="Run `affidavit verify` to see what is damaged.",
             )
-        connection.exec_driver_sql(compiled(connection, _DROP), (level, position))
+        store_of(connection).change(connection, compiled(connection, _DROP), (level, position))
     data = head + b"".join(hashes)
     step = WIDTH * HASH_SIZE
     rows = [

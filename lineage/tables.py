@@ -9,7 +9,6 @@ among that entry's rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -17,12 +16,15 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     Connection,
+    Insert,
     Integer,
     LargeBinary,
     Table,
     insert,
 )
 from sqlmodel import Field, SQLModel
+
+from affidavit.lineage._store import store_of
 
 SCHEMA_VERSION = 2
 
@@ -200,9 +202,7 @@ DECISION = _table(DecisionRow)
 ACCESS = _table(AccessRow)
 
 _COMPILED: dict[tuple[str, ClauseElement], str] = {}
-_INSERTS: dict[tuple[str, str], tuple[str, str]] = {}
-# How many rows one statement writes: less work between Python and the database for each.
-_AT_ONCE = 50
+_INSERTS: dict[str, Insert] = {}
 
 
 def compiled(connection: Connection, statement: ClauseElement) -> str:
@@ -226,18 +226,10 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         table: One of the tables.
         rows: The cells of each row in the order of the table's columns.
     """
-    key = (connection.dialect.name, table.name)
-    if key not in _INSERTS:
-        one = str(insert(table).compile(dialect=connection.dialect))
-        head, values, cells = one.partition(" VALUES ")
-        _INSERTS[key] = (one, head + values + ", ".join([cells] * _AT_ONCE))
-    one, many = _INSERTS[key]
-    whole = len(rows) - len(rows) % _AT_ONCE
-    if whole:
-        groups = (rows[at : at + _AT_ONCE] for at in range(0, whole, _AT_ONCE))
-        connection.exec_driver_sql(many, [tuple(chain.from_iterable(group)) for group in groups])
-    if whole < len(rows):
-        connection.exec_driver_sql(one, list(rows[whole:]))
+    if table.name not in _INSERTS:
+        _INSERTS[table.name] = insert(table)
+    statement = compiled(connection, _INSERTS[table.name])
+    store_of(connection).insert(connection, table, statement, rows)
 
 
 LEDGER_TABLES = (ENTRY, TILE, CHECKPOINT, TIME_STAMP, PAYLOAD, SUBJECT_KEY, WRITER)

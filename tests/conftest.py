@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from postgres import running
 from real import need
 
 
@@ -17,6 +18,7 @@ def _no_home_of_the_developer(monkeypatch, tmp_path):
     """No test reads or writes the Affidavit home of whoever runs it."""
     monkeypatch.setenv("AFFIDAVIT_HOME", str(tmp_path / "affidavit-home"))
     monkeypatch.delenv("AFFIDAVIT_CONFIG", raising=False)
+    monkeypatch.delenv("AFFIDAVIT_STORE", raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,13 @@ def adult() -> Path:
     )
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this test process; each test makes a database of its own."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def page(title: str, question: str, render: Callable[[Settings, Home], None]) ->
     st.text(question)
     try:
         settings = load_settings()
-        home = Home(settings.home)
+        home = Home(settings.home, settings.store)
     except NotInitialisedError as error:
         show("notice", word="There is nothing to look at yet", text=error.message, todo=error.hint)
         return

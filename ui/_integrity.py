@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from affidavit import load_settings, verify_home
+from affidavit._spools import settle
 from affidavit._time_stamps import authorities
 from affidavit.errors import AffidavitError
 from affidavit.lineage import leaf_hash, open_checkpoint, verify_inclusion
@@ -128,6 +129,7 @@ def check_integrity(
     try:
         key = verifier or home.verifier
         fingerprint = hashlib.sha256(key.public).hexdigest()
+        settle(home)
         report = verify_home(
             home,
             verifier=verifier,

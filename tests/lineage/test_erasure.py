@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -57,29 +55,40 @@ def erase(log, subject):
     )
 
 
-def files(log):
-    return b"".join(path.read_bytes() for path in log.path.parent.glob("ledger.db*"))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_kind(request):
+    return request.param
+
+
+only_sqlite = pytest.mark.parametrize("store_kind", ["sqlite"])
+only_postgres = pytest.mark.parametrize("store_kind", ["postgresql"])
 
 
 @pytest.fixture(scope="module")
-def _served(tmp_path_factory):
-    log = furnish(start(tmp_path_factory.mktemp("served")))
-    mine = [serve(log, ADA, 0)]
-    theirs = [serve(log, BOB, 0)]
-    for number in range(1, 60):
-        mine.append(serve(log, ADA, number, mine[0].wrapped_key, filler=37 * number % 3000))
-        theirs.append(serve(log, BOB, number, theirs[0].wrapped_key, filler=91 * number % 900))
-    log.ledger.close()
-    return log, mine, theirs
+def _served(request, tmp_path_factory):
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+            log = furnish(start(tmp_path_factory.mktemp("served"), server))
+            mine = [serve(log, ADA, 0)]
+            theirs = [serve(log, BOB, 0)]
+            for number in range(1, 60):
+                mine.append(serve(log, ADA, number, mine[0].wrapped_key, 37 * number % 3000))
+                theirs.append(serve(log, BOB, number, theirs[0].wrapped_key, 91 * number % 900))
+            log.ledger.close()
+            made[kind] = log, mine, theirs
+        return made[kind]
+
+    return get
 
 
 @pytest.fixture
-def served(_served, tmp_path):
+def served(_served, store_kind, tmp_path):
     """A log with two people's predictions among much else, on pages that were split and moved."""
-    built, mine, theirs = _served
-    path = tmp_path / "ledger.db"
-    shutil.copy(built.path, path)
-    log = dataclasses.replace(built, path=path)
+    built, mine, theirs = _served(store_kind)
+    log = built.copy(tmp_path)
     log.ledger = log.reopen()
     yield log, mine, theirs
     log.ledger.close()
@@ -93,13 +102,13 @@ def fragments(payload):
 
 def test_no_byte_of_the_destroyed_key_and_data_stays_in_the_files(served):
     log, mine, theirs = served
-    held_before = files(log)
+    held_before = log.files()
     assert mine[0].wrapped_key in held_before
     assert all(fragments(p)[1] in held_before for p in mine)
     done = erase(log, ADA)
     scrub(log.path, done.wrapped)
     assert (done.payloads, done.key, done.wrapped) == (60, True, mine[0].wrapped_key)
-    after = files(log)
+    after = log.files()
     for at in range(0, 40, 8):
         assert mine[0].wrapped_key[at : at + 8] not in after
     for payload in mine:
@@ -227,6 +236,7 @@ def test_rows_and_statement_go_together_or_not_at_all(served):
     assert log.verify().ok
 
 
+@only_sqlite
 def test_a_reader_of_an_older_state_is_reported_and_the_next_scrub_finishes(served, monkeypatch):
     log, mine, _ = served
     monkeypatch.setattr(_sqlite_store, "WAIT_SECONDS", 0.2)
@@ -238,8 +248,65 @@ def test_a_reader_of_an_older_state_is_reported_and_the_next_scrub_finishes(serv
         scrub(log.path, done.wrapped)
     reader.close()
     scrub(log.path, done.wrapped)
-    assert mine[0].wrapped_key not in files(log)
+    assert mine[0].wrapped_key not in log.files()
     assert log.verify().ok
+
+
+@only_postgres
+def test_a_session_that_sees_an_older_state_is_reported_and_the_next_scrub_finishes(served):
+    log, mine, _ = served
+    with log.connect() as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        done = erase(log, ADA)
+        with pytest.raises(LedgerUnavailableError, match="old versions of rows") as found:
+            scrub(log.path, done.wrapped)
+        assert "pg_replication_slots" in str(found.value)
+    reader.close()
+    assert scrub(log.path, done.wrapped) > 0
+    assert mine[0].wrapped_key not in log.files()
+    assert log.verify().ok
+
+
+@only_postgres
+def test_a_session_that_uses_the_tables_is_waited_for_and_then_reported(served, monkeypatch):
+    log, _, _ = served
+    monkeypatch.setattr("affidavit.lineage._store.BUSY_SECONDS", 0.2)
+    with log.connect() as reader:
+        reader.execute("SELECT count(*) FROM payload").fetchone()
+        with pytest.raises(LedgerUnavailableError, match="another process held it"):
+            scrub(log.path)
+    reader.close()
+    scrub(log.path)
+
+
+@only_postgres
+def test_no_statistics_are_kept_of_keys_and_sealed_data(served):
+    log, mine, _ = served
+    log.server.sql("VACUUM ANALYZE", database=log.path.rpartition("/")[2])
+    found = log.rows("SELECT tablename, attname FROM pg_stats WHERE schemaname = 'public'")
+    assert ("payload", "id") in found
+    assert not {("payload", "sealed"), ("subject_key", "wrapped")} & set(found)
+    scrub(log.path, erase(log, ADA).wrapped)
+    assert mine[0].wrapped_key not in log.files()
+
+
+@only_postgres
+def test_a_role_that_owns_the_tables_only_empties_them_and_searches_nothing(served):
+    log, mine, _ = served
+    server, name = log.server, log.path.rpartition("/")[2]
+    server.sql("CREATE ROLE owner_only LOGIN")
+    server.sql(f"ALTER DATABASE {name} OWNER TO owner_only")
+    for (table,) in log.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        log.cut(f'ALTER TABLE "{table}" OWNER TO owner_only')
+    try:
+        done = erase(log, ADA)
+        assert scrub(server.url(name, role="owner_only"), done.wrapped) == 0
+        assert mine[0].wrapped_key not in log.files()
+    finally:
+        log.ledger.close()
+        server.sql("REASSIGN OWNED BY owner_only TO postgres", database=name)
+        server.sql("DROP ROLE owner_only")
 
 
 def test_a_key_that_is_still_there_is_reported(served):
@@ -288,7 +355,7 @@ from affidavit.lineage import _erasure
 key = read_key(Path({key!r}))
 rec = read_key(Path({rec!r}))
 signer = NoteSigner({origin!r}, key.private)
-ledger = Ledger(Path({path!r}), signer.verifier, signer=signer)
+ledger = Ledger({path!r}, signer.verifier, signer=signer)
 def statement(n, had):
     facts = {{"name": "s", "actor": "d", "time": {time!r}, "outcome": "erased", "reason": ""}}
     resource = Resource("", {subject!r}, "subject-pseudonym-v1")
@@ -329,7 +396,7 @@ def test_a_process_that_dies_while_it_erases_leaves_all_or_nothing(served, tmp_p
     assert report.size == 148 + (when == "after")
     if when == "after":
         scrub(log.path, mine[0].wrapped_key)
-        assert mine[0].wrapped_key not in files(log)
+        assert mine[0].wrapped_key not in log.files()
 
 
 def test_the_statement_in_the_log_names_nobody(served):

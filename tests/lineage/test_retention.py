@@ -14,8 +14,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs import ORIGIN, TIME, Log, approval, dataset, start, trust_root
-from postgres import running
+from logs import ORIGIN, TIME, approval, dataset, start
 
 from affidavit.errors import EnvelopeError, LedgerCorruptError, LedgerError, NotFoundError
 from affidavit.lineage import (
@@ -23,8 +22,6 @@ from affidavit.lineage import (
     HOLD,
     RETENTION,
     Checkpoint,
-    Ledger,
-    NoteSigner,
     PayloadVault,
     Resource,
     RetentionRule,
@@ -45,7 +42,6 @@ from affidavit.lineage import (
     scrub,
     timestamp,
     verify_bundle,
-    verify_ledger,
 )
 from affidavit.lineage import _retention as module
 from affidavit.lineage._pruned import Retention, Runs
@@ -682,37 +678,34 @@ def test_after_any_retention_everything_left_proves_and_anything_else_missing_sh
     log.ledger.close()
 
 
-@pytest.fixture(scope="module")
-def server():
-    with running() as found:
-        yield found
-
-
-def test_a_log_in_postgresql_is_pruned_alike(server):
-    keys = [SigningKey.generate() for _ in range(3)]
-    signer = NoteSigner(ORIGIN, keys[0].private)
-    where = server.url(server.database())
-    log = Log(Path("none"), *keys, Ledger(where, signer.verifier, signer=signer, create=True))
-    root = trust_root(*keys).statement(actor="log", time=TIME, note="initialised")
-    log.ledger.append([root.sign(keys[0]).to_bytes()])
+def test_a_log_in_postgresql_is_pruned_alike(postgres):
+    log = start(None, postgres)
     for number in range(40):
         if number % 10 == 3:
             note(log, number, 100 - number)
         else:
-            serve(log, number, 100 - number, PEOPLE[number % 3])
+            words = "many words " * (500 if number == 2 else 1)
+            serve(log, number, 100 - number, PEOPLE[number % 3], outcome=words)
     exported = log.ledger.checkpoint()
+    before, held = dict(log.ledger.entries()), log.files()
     hold(log, PEOPLE[0])
     planned = plan_retention(log.ledger, rule(records=80))
     done = retain(log, rule(records=80))
     assert (done.records, done.payloads, done.held) == (12, 12, 6)
     assert (planned.records, planned.payloads) == (12, 12)
-    scrub(where, done.gone)
-    report = verify_ledger(where, signer.verifier, exported=exported)
+    went = [body for index, body in before.items() if index not in dict(log.ledger.entries())]
+    assert len(went) == 12
+    assert all(body[:200] in held for body in went)
+    assert max(map(len, went)) > 5000
+    scrub(log.path, done.gone, entries=True)
+    left = log.files()
+    assert not any(body[:200] in left for body in went)
+    report = log.verify(exported)
     assert report.errors == ()
     assert report.pruned == 12
     assert reindex(log.ledger).missing == 0
     for index, body in log.ledger.entries():
-        prove_entry(log.ledger, index).verify(body, signer.verifier)
+        prove_entry(log.ledger, index).verify(body, log.signer.verifier)
+    log.cut("DELETE FROM entry WHERE entry = 30")
+    assert "entry-missing" in codes(log.verify())
     log.ledger.close()
-    server.sql("DELETE FROM entry WHERE entry = 30", database=where.rpartition("/")[2])
-    assert "entry-missing" in codes(verify_ledger(where, signer.verifier))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -243,6 +244,7 @@ def test_a_writer_whose_spool_was_deleted_begins_another(spooled):
     write(spool)
     first = spool.writer
     segment_path(spooled.folder, first, 0).unlink()
+    time.sleep(0.02)
     assert write(spool) == 0
     assert spool.writer != first
     spool.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import shutil
 
 import pytest
 from logs import ORIGIN, approval, dataset, digest, furnish, record, start, trust_root
@@ -16,9 +15,16 @@ from affidavit.lineage._index import derive_rows, write_index
 from affidavit.lineage._merkle import CompactRange, leaf_hash
 from affidavit.lineage._store import open_store
 from affidavit.lineage._tiles import extend_tiles
-from affidavit.lineage.tables import INDEX_TABLES
+from affidavit.lineage.tables import CHECKPOINT, ENTRY, INDEX_TABLES, SCHEMA_VERSION, insert_rows
 
 FIRST_RECORD, LAST = 4, 27
+only_sqlite = pytest.mark.parametrize("store_kind", ["sqlite"])
+only_postgres = pytest.mark.parametrize("store_kind", ["postgresql"])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_kind(request):
+    return request.param
 
 
 def faults(report):
@@ -39,6 +45,13 @@ def set_body(log, index, data):
     assert log.cut("UPDATE entry SET body = ? WHERE entry = ?", data, index) == 1
 
 
+def forgeries(log, value):
+    """What somebody with the database may write in the place of a value."""
+    if log.server is None:
+        return (7, "forged", b"bytes", 0.5)
+    return (not value,) if isinstance(value, bool) else ("forged", value + " ")
+
+
 def truncate(log, size):
     """Cut off the log at a size, as thoroughly as somebody without the log's key can."""
     log.cut("DELETE FROM entry WHERE entry >= ?", size)
@@ -50,17 +63,17 @@ def truncate(log, size):
 
 def rebuild(log, bodies, signer):
     """Write a whole store anew over other entries, every derived part of it consistent."""
-    log.path.unlink()
+    log.clear()
     store = open_store(log.path, create=True)
     tree = CompactRange()
     with store.writing() as connection:
         store.create_tables(connection)
         extend_tiles(connection, tree, [leaf_hash(body) for body in bodies])
         for index, content in enumerate(bodies):
-            connection.exec_driver_sql("INSERT INTO entry VALUES (?, ?)", (index, content))
+            insert_rows(connection, ENTRY, [(index, content)])
             write_index(connection, derive_rows(index, content))
         note = Checkpoint(ORIGIN, tree.size, tree.root()).signed(signer)
-        connection.exec_driver_sql("INSERT INTO checkpoint VALUES (?, ?)", (tree.size, note))
+        insert_rows(connection, CHECKPOINT, [(tree.size, note)])
     store.close()
 
 
@@ -148,6 +161,7 @@ def test_a_stray_entry_far_outside_the_log_is_named_and_costs_nothing(log, index
     assert {f.code for f in report.errors} == {"entry-extra"}
 
 
+@only_sqlite
 def test_a_body_that_is_text_instead_of_bytes_is_named(log):
     log.cut("UPDATE entry SET body = CAST(body AS TEXT) WHERE entry = 6")
     assert ("entry-changed", "entry 6", 6) in faults(log.verify())
@@ -171,7 +185,7 @@ def test_a_record_with_a_key_that_stands_twice_is_named_even_under_a_valid_check
 
 def test_a_thousand_changed_entries_are_counted_and_the_list_stays_short(log):
     log.ledger.append([record("prediction", n) for n in range(1000)])
-    log.cut("UPDATE entry SET body = x'00' WHERE entry >= 28")
+    log.cut("UPDATE entry SET body = ? WHERE entry >= 28", b"\0")
     report = log.verify()
     assert ("entry-changed", "entry 28", 28) in faults(report)
     assert len(report.errors) < 500
@@ -206,6 +220,7 @@ def test_a_checkpoint_filed_under_another_size_is_named_and_hangs_nothing(log, s
     assert not [f for f in found if f[0] == "entry-missing"]
 
 
+@only_sqlite
 def test_a_checkpoint_of_text_instead_of_bytes_is_named(log):
     log.cut("UPDATE checkpoint SET note = CAST(note AS TEXT) WHERE size = 3")
     assert ("checkpoint-invalid", "checkpoint 3", None) in faults(log.verify())
@@ -240,7 +255,7 @@ def test_an_edited_cell_of_the_index_is_named(log, table):
             continue
         value = log.rows(f'SELECT "{column.name}" FROM {table.name} WHERE {row}')[0][0]
         where = f'"{column.name}" = ? WHERE {row}'
-        for forged in (7, "forged", b"bytes", 0.5):
+        for forged in forgeries(log, value):
             log.cut(f"UPDATE {table.name} SET {where}", forged)
             found = faults(log.verify())
             assert found == [("index-changed", f"index {table.name}, entry {entry}", entry)]
@@ -281,6 +296,7 @@ def test_an_index_row_moved_to_another_entry_is_named_at_both(log):
     assert ("index-extra", "index prediction, entry 20", 20) in found
 
 
+@only_sqlite
 def test_an_index_row_filed_under_text_is_named(log):
     log.cut("UPDATE statement SET entry = 'five' WHERE entry = 3")
     found = faults(log.verify())
@@ -288,28 +304,94 @@ def test_an_index_row_filed_under_text_is_named(log):
     assert [f for f in found if f[0] == "index-extra"]
 
 
+@only_sqlite
 def test_text_in_the_index_that_is_not_utf8_is_named(log):
     log.cut("UPDATE statement SET actor = CAST(x'ff' AS TEXT) WHERE entry = 3")
     assert ("index-changed", "index statement", None) in faults(log.verify())
+
+
+# What only the owner of a PostgreSQL database can do
+
+
+@only_postgres
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("entry ALTER body TYPE text USING encode(body, 'escape')", "entry-changed"),
+        ("entry ALTER entry TYPE text", "entry-extra"),
+        ("checkpoint ALTER note TYPE text USING encode(note, 'escape')", "checkpoint-invalid"),
+        ("checkpoint ALTER size TYPE numeric", "checkpoint-invalid"),
+        ("tile ALTER hashes TYPE text USING encode(hashes, 'escape')", "tile-changed"),
+        ("statement ALTER entry TYPE numeric", "index-extra"),
+        ("decision ALTER allow TYPE text", "index-changed"),
+    ],
+)
+def test_a_column_of_another_type_is_named(log, change, fault):
+    log.cut(f"ALTER TABLE {change}")
+    assert fault in {f.code for f in log.verify().errors}
+
+
+@only_postgres
+def test_an_entry_that_stands_twice_is_named(log):
+    log.cut("ALTER TABLE entry DROP CONSTRAINT entry_pkey")
+    log.cut("INSERT INTO entry VALUES (5, ?)", b"{}")
+    assert ("entry-extra", "entry 5", None) in faults(log.verify())
+
+
+@only_postgres
+@pytest.mark.parametrize(
+    ("table", "column", "fault"),
+    [
+        ("entry", "entry", "entry-extra"),
+        ("checkpoint", "size", "checkpoint-invalid"),
+        ("statement", "entry", "index-extra"),
+    ],
+)
+def test_a_row_without_a_number_is_named(log, table, column, fault):
+    log.cut(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey")
+    log.cut(f"ALTER TABLE {table} ALTER {column} DROP NOT NULL")
+    assert log.cut(f"UPDATE {table} SET {column} = NULL WHERE {column} = 3") == 1
+    assert fault in {f.code for f in log.verify().errors}
+
+
+@only_postgres
+def test_a_view_in_the_place_of_a_table_hides_nothing(log):
+    log.cut("ALTER TABLE entry RENAME TO truth")
+    log.cut("CREATE VIEW entry AS SELECT * FROM truth WHERE entry <> 9")
+    log.cut(f"COMMENT ON VIEW entry IS 'Affidavit ledger, schema version {SCHEMA_VERSION}'")
+    assert ("entry-missing", "entry 9", 9) in faults(log.verify())
+
+
+@only_postgres
+def test_an_index_cell_without_a_value_is_named(log):
+    log.cut("ALTER TABLE statement ALTER actor DROP NOT NULL")
+    log.cut("UPDATE statement SET actor = NULL WHERE entry = 3")
+    assert faults(log.verify()) == [("index-changed", "index statement, entry 3", 3)]
 
 
 # Tiles
 
 
 @pytest.fixture(scope="module")
-def _large(tmp_path_factory):
-    log = start(tmp_path_factory.mktemp("large"))
-    for batch in range(3):
-        log.ledger.append([record("access", n) for n in range(batch * 200, batch * 200 + 200)])
-    log.ledger.close()
-    return log
+def _large(request, tmp_path_factory):
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+            log = made[kind] = start(tmp_path_factory.mktemp("large"), server)
+            for first in (0, 200, 400):
+                log.ledger.append([record("access", n) for n in range(first, first + 200)])
+            log.ledger.close()
+        return made[kind]
+
+    return get
 
 
 @pytest.fixture
-def large(_large, tmp_path):
+def large(_large, store_kind, tmp_path):
     """A log of 601 entries, whose tree has two levels of tiles."""
-    shutil.copy(_large.path, tmp_path / "large.db")
-    return dataclasses.replace(_large, path=tmp_path / "large.db")
+    return _large(store_kind).copy(tmp_path)
 
 
 @pytest.mark.parametrize("at", [0, 100, 255])
@@ -342,10 +424,14 @@ def test_a_tile_of_another_length_is_named(large, level, position, change):
 
 
 def test_a_tile_that_no_tree_has_is_named(large):
-    large.cut("INSERT INTO tile VALUES (5, 5, zeroblob(32)), ('x', 'y', 'z')")
-    found = faults(large.verify())
-    assert ("tile-changed", "tile 5/5", None) in found
-    assert ("tile-changed", "tile x/y", None) in found
+    large.cut("INSERT INTO tile VALUES (5, 5, zeroblob(32))")
+    assert ("tile-changed", "tile 5/5", None) in faults(large.verify())
+
+
+@only_sqlite
+def test_a_tile_under_a_place_of_text_is_named(large):
+    large.cut("INSERT INTO tile VALUES ('x', 'y', 'z')")
+    assert ("tile-changed", "tile x/y", None) in faults(large.verify())
 
 
 def test_an_entry_and_its_tile_changed_together_are_caught_by_the_checkpoint(large):

@@ -85,6 +85,43 @@ def test_with_and_without_cache_the_answers_are_the_same(request_for, seconds, e
         assert cache.decide(ENTRY, document).deny == engine.decide(ENTRY, document).deny
 
 
+@settings(max_examples=8, deadline=None)
+@given(
+    seconds=st.lists(st.integers(0, 20), min_size=1, max_size=6),
+    expires=st.integers(0, 20),
+    begins=st.integers(0, 20),
+)
+def test_a_standing_request_is_answered_as_the_same_request_put_anew(
+    request_for, seconds, expires, begins
+):
+    def at(second):
+        return f"2026-11-21T10:00:{second:02d}Z"
+
+    grant = {"actor": "ada", "role": "auditor", "not_before": at(begins), "expires": at(expires)}
+    engine = EmbeddedEngine(data={"access": {"grants": [grant], "default_role": None}})
+    standing = CachedEngine(engine).standing(ENTRY, request_for())
+    for second in seconds:
+        anew = engine.decide(ENTRY, request_for(time=at(second)))
+        assert standing.decide(at(second), f"r-{second}").deny == anew.deny
+
+
+def test_a_standing_request_is_remembered_and_forgives_nothing(embedded, request_for):
+    engine = Counting(embedded)
+    standing = CachedEngine(engine).standing(ENTRY, request_for())
+    for number in range(5):
+        assert standing.decide(f"2026-11-21T10:00:0{number}Z", f"r-{number}").allow
+    assert engine.asked == 1
+    assert not standing.decide("2026-11-21T10:00:00Z", "").allow
+    assert not standing.decide("soon", "r-1").allow
+    assert standing.decide("2026-11-21T10:00:00Z", "r-1").allow
+
+
+def test_a_standing_request_that_measures_age_goes_to_the_engine(embedded, promotion):
+    standing = CachedEngine(embedded).standing("affidavit/promote", promotion)
+    assert standing.decide(promotion["time"], "r-1").allow
+    assert not standing.decide("2028-01-01T00:00:00Z", "r-2").allow
+
+
 def test_promotion_measures_age_so_time_stays_in_its_key(embedded, promotion):
     cache = CachedEngine(embedded)
     assert cache.decide("affidavit/promote", promotion).allow

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import re
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+
+from postgres import Server
 
 from affidavit.lineage import (
     APPROVAL,
@@ -31,11 +37,12 @@ TIME = "2026-11-21T08:00:00.000Z"
 class Log:
     """A ledger, its keys, and short ways to append to it."""
 
-    path: Path
+    path: Path | str
     log: SigningKey
     recorder: SigningKey
     approver: SigningKey
     ledger: Ledger
+    server: Server | None = None
 
     @property
     def signer(self) -> NoteSigner:
@@ -46,16 +53,65 @@ class Log:
 
     def cut(self, sql: str, *values: object) -> int:
         """Change the store behind the ledger's back; returns how many rows it touched."""
-        with sqlite3.connect(self.path) as connection:
-            count = connection.execute(sql, values).rowcount
+        with self.connect() as connection:
+            count = connection.execute(self._dialect(sql), values).rowcount
         connection.close()
         return count
 
     def rows(self, sql: str, *values: object) -> list[tuple]:
-        connection = sqlite3.connect(self.path)
-        found = connection.execute(sql, values).fetchall()
+        connection = self.connect()
+        found = connection.execute(self._dialect(sql), values).fetchall()
         connection.close()
         return found
+
+    def connect(self):
+        """Connect to the store as its owner could, without Affidavit."""
+        if self.server is None:
+            return sqlite3.connect(self.path)
+        import psycopg
+
+        return psycopg.connect(str(self.path))
+
+    def _dialect(self, sql: str) -> str:
+        if self.server is None:
+            return sql
+        sql = re.sub(
+            r"zeroblob\(((?:[^()]|\([^()]*\))*)\)", r"decode(repeat('00', \1), 'hex')", sql
+        )
+        return sql.replace("?", "%s")
+
+    def files(self) -> bytes:
+        """What is in the store's files; of a server in all but its write-ahead log."""
+        if self.server is None:
+            folder = Path(self.path).parent
+            return b"".join(path.read_bytes() for path in folder.glob("ledger.db*"))
+        name = str(self.path).rpartition("/")[2]
+        ((oid,),) = self.server.sql("SELECT oid FROM pg_database WHERE datname = %s", name)
+        self.server.sql("CHECKPOINT")
+        found = []
+        for path in self.server.data.rglob("*"):
+            place = path.relative_to(self.server.data).parts
+            others = place[0] == "base" and place[1:2] != (str(oid),)
+            if not others and place[0] != "pg_wal" and path.is_file():
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(path.read_bytes())
+        return b"".join(found)
+
+    def clear(self) -> None:
+        """Leave nothing of the store."""
+        if isinstance(self.path, Path):
+            self.path.unlink()
+        else:
+            self.cut("DROP SCHEMA public CASCADE")
+            self.cut("CREATE SCHEMA public")
+
+    def copy(self, folder: Path) -> Log:
+        """Copy a closed log; the copy is closed as well."""
+        if self.server is None:
+            path: Path | str = Path(shutil.copy(self.path, folder / "ledger.db"))
+        else:
+            path = self.server.url(self.server.database(str(self.path).rpartition("/")[2]))
+        return dataclasses.replace(self, path=path)
 
     def reopen(self) -> Ledger:
         return Ledger(self.path, self.signer.verifier, signer=self.signer)
@@ -125,12 +181,12 @@ def record(kind: str, number: int) -> bytes:
     )
 
 
-def start(folder: Path) -> Log:
-    """Make a ledger that holds its trust root."""
+def start(folder: Path, server: Server | None = None) -> Log:
+    """Make a ledger that holds its trust root, in a folder or in a new database of a server."""
     keys = [SigningKey.generate() for _ in range(3)]
     signer = NoteSigner(ORIGIN, keys[0].private)
-    path = folder / "ledger.db"
-    log = Log(path, *keys, Ledger(path, signer.verifier, signer=signer, create=True))
+    path = server.url(server.database()) if server else folder / "ledger.db"
+    log = Log(path, *keys, Ledger(path, signer.verifier, signer=signer, create=True), server)
     root = trust_root(*keys).statement(actor="log", time=TIME, note="initialised")
     log.ledger.append([root.sign(keys[0]).to_bytes()])
     return log

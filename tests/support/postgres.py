@@ -94,6 +94,7 @@ def running(options: str = "") -> Iterator[Server]:
     assert found is not None
     folder = Path(tempfile.mkdtemp(prefix="affidavit-postgres-"))
     if os.geteuid() == 0:
+        # A server refuses to be run by root.
         user: Any = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
     server = Server(found, folder, free_port(), options)

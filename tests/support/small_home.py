@@ -22,7 +22,8 @@ def build(folder: Path, *, predictions: int = 5, config: Path | None = None) -> 
 
     os.environ["AFFIDAVIT_HOME"] = str(folder)
     os.environ["AFFIDAVIT_ACTOR"] = "engineer@example.org"
-    home, _ = aff.create_home(folder, actor="engineer@example.org")
+    store = os.environ.get("AFFIDAVIT_STORE", "")
+    home, _ = aff.create_home(folder, actor="engineer@example.org", store=store)
     if config is None:
         config = folder / "affidavit.toml"
         (folder / "policy.json").write_text(json.dumps(POLICY))

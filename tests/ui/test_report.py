@@ -59,7 +59,7 @@ def test_two_reports_from_the_same_checkpoint_are_equal_byte_for_byte(home, sett
 
 
 def test_a_report_is_dated_by_the_newest_entry_and_not_by_a_clock(home, settings, report):
-    newest = aff.Reader(home).recent(limit=1)[0].statement.predicate["timeVerified"]
+    newest = aff.Reader(home).recent(limit=1)[0].record["time"]
     assert f"As of {newest[:10]} {newest[11:19]} UTC" in _Document(report).text
 
 
