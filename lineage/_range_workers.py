@@ -176,7 +176,7 @@ def range_workers(
 
     Args:
         connection: The reading transaction; nothing of it is in use yet.
-        stop: The ranges below this log index are read.
+        stop: Ranges below this log index are read, as far as there are entries.
         sizes: Tree sizes that the caller needs to know the root of, beside those of checkpoints.
         processes: How many processes read, this one among them; None decides by the machine and
             the log.
@@ -185,9 +185,12 @@ def range_workers(
         What reads ranges; None where one process reads alone, which takes longer and finds the
         same.
     """
+    uri = store_of(connection).helper_uri()
+    # Asked in SQLite alone: it compares a key of any type with a number.
+    last = None if uri is None else _scan.last_entry(connection, stop)
+    stop = 0 if last is None else last + 1
     count = stop // RANGE
     wanted = _how_many(stop) if processes is None else processes
-    uri = store_of(connection).helper_uri()
     if uri is None or count < 2 or wanted < 2 or not sys.executable:
         yield None
         return
