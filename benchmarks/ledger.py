@@ -71,42 +71,6 @@ def our_runs(count: int, peer: float | None) -> None:
     _rate("affidavit, the same run, signed, in the log, flushed", count, seconds, peer)
 
 
-class Model:
-    """A model that costs nothing, so that what is measured is the hook."""
-
-    def predict(self, rows: object) -> object:
-        """Return the rows."""
-        return rows
-
-
-def served(count: int) -> None:
-    """Print served calls per second, each with its decision and record in the log."""
-
-    with aff.run("served") as run:
-        run.produce(Model(), "served")
-
-    @aff.serve("served@latest", purpose="benchmark")
-    def predict(features: dict[str, float]) -> float:
-        return features["a"]
-
-    predict({"a": 1.0, "b": 2.0})
-    began = time.perf_counter()
-    for number in range(count):
-        predict({"a": 1.0, "b": float(number)})
-    _rate("affidavit, served call: decision and record, each flushed", count,
-          time.perf_counter() - began)  # fmt: skip
-    batch = [{"a": 1.0, "b": float(number)} for number in range(1000)]
-
-    @aff.serve("served@latest", purpose="benchmark")
-    def predict_batch(rows: list[dict[str, float]]) -> list[float]:
-        return [row["a"] for row in rows]
-
-    began = time.perf_counter()
-    for _ in range(5):
-        predict_batch(batch)
-    _rate("affidavit, served rows in batches of 1000, sealed", 5000, time.perf_counter() - began)
-
-
 def prediction() -> bytes:
     """Return a record as serving writes it: four sealed fields, about half a kilobyte."""
     fields = {
@@ -217,8 +181,7 @@ def main() -> None:
                 print("MLflow is not installed: `make bench` brings it.")
                 peer = None
             our_runs(chosen.runs, peer)
-            served(chosen.runs)
-        records(folder, home)
+            records(folder, home)
         verification(home, sorted(chosen.sizes))
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("ledger.py", "stores.py", "policy.py", "fairness.py", "fingerprints.py")
+SCRIPTS = ("ledger.py", "serving.py", "stores.py", "policy.py", "fairness.py", "fingerprints.py")
 
 
 def main() -> int:

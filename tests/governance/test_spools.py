@@ -321,3 +321,28 @@ def test_a_killed_server_loses_nothing_it_answered(home, risk, tmp_path):
     report = aff.verify_home(home)
     assert report.ok
     assert [item.outcome for item in report.unclosed] == ["ended"]
+
+
+def test_nothing_of_an_erased_person_is_found_in_any_file_of_the_home(home, risk):
+    predict = served(subject="person")
+    for number in range(50):
+        predict({"income": 4, "person": "jane", "address": f"Elm Street {number} zyxwv"})
+        predict({"income": 4, "person": "joe", "address": f"Oak Street {number} zyxwv"})
+    aff.Reader(home).counts()
+    predict({"income": 4, "person": "jane", "address": "Elm Street 51 zyxwv"})
+    pseudonym = home.vault.pseudonym("jane")
+    ids = [row["id"] for row in aff.Reader(home).predictions(limit=200)]
+    payloads = [home.ledger.payload(identifier) for identifier in ids]
+    hers = [payload for payload in payloads if payload and payload.subject == pseudonym]
+    assert len(hers) == 51
+    gone = {hers[0].wrapped_key, *(payload.sealed for payload in hers)}
+    predict({"income": 4, "person": "jane", "address": "Elm Street 52 zyxwv"})
+    assert erase(home, aff.load_settings(), "jane").payloads == 52
+    files = [path for path in home.folder.rglob("*") if path.is_file()]
+    assert {"ledger.db", "drain.lock"} <= {path.name for path in files}
+    for path in files:
+        content = path.read_bytes()
+        assert b"Elm Street" not in content, path
+        assert not [part for part in gone if part in content], path
+    assert home.ledger.payload(ids[0]) is None or home.ledger.payload(ids[1]) is None
+    assert aff.verify_home(home).ok

@@ -44,6 +44,12 @@ def test_kills_lose_nothing_on_sqlite(tmp_path, monkeypatch):
     check(crash(tmp_path / "home", 1))
 
 
+def test_kills_lose_nothing_on_postgresql(postgres, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFIDAVIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AFFIDAVIT_STORE", postgres.url(postgres.database()))
+    check(crash(tmp_path / "home", 2))
+
+
 def logged(home) -> list[str]:
     found = []
     for _, body in home.ledger.entries():

@@ -37,8 +37,13 @@ def serve(pipe: int) -> None:
         os.write(pipe, f"{aff.prediction_ids()[-1]}\n".encode())
 
 
+def _home() -> aff.Home:
+    settings = aff.load_settings()
+    return aff.open_home(settings.home, settings.store)
+
+
 def append(pipe: int) -> None:
-    home = aff.open_home(aff.load_settings().home)
+    home = _home()
     while True:
         identifier = new_id()
         fields = {"id": identifier, "time": timestamp(), "actor": "a", "action": "read"}
@@ -47,7 +52,7 @@ def append(pipe: int) -> None:
 
 
 def drain(_: int) -> None:
-    home = aff.open_home(aff.load_settings().home)
+    home = _home()
     while True:
         spools_of(home).settle(force=True)
         time.sleep(0.002)
@@ -72,12 +77,13 @@ def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     _spools.DELAY_SECONDS = 3600.0
     chance = random.Random(seed)
-    aff.create_home(folder, actor="crash")
+    settings = aff.load_settings()
+    aff.create_home(folder, actor="crash", store=settings.store)
     with aff.run("model") as run:
         run.produce(b"model", "model.pickle")
     # The engine is compiled once, before the forks.
     predict({"n": 0, "person": "first"})
-    spools_of(aff.open_home(folder)).close()
+    spools_of(_home()).close()
     acknowledged: set[str] = set()
     failures = 0
     for _ in range(kills // WORKERS):
@@ -93,7 +99,7 @@ def main() -> None:
         with os.fdopen(reading) as lines:
             # The last line of a killed process may be cut short.
             acknowledged.update(line.strip() for line in lines if len(line) == 33)
-    home = aff.open_home(folder)
+    home = _home()
     spools_of(home).settle(force=True)
     logged: list[str] = []
     for _, body in home.ledger.entries():
