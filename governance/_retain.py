@@ -10,7 +10,7 @@ from typing import Any
 from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._settings import Settings
-from affidavit._spools import settle
+from affidavit._spools import spools_of
 from affidavit.errors import ConfigurationError
 from affidavit.lineage import (
     RETENTION,
@@ -132,18 +132,19 @@ def retain(
     Raises:
         LedgerError: The ledger is not what was logged, or the store cannot be written.
     """
-    settle(home)
     done: list[Retained] = []
-    while not done or done[-1].more:
-        step = apply_retention(
-            home.ledger, rule, lambda found: _statement(home, settings, rule, found)
-        )
-        if step.nothing:
-            break
-        done.append(step)
-        if progress is not None:
-            went = sum(one.records + one.payloads for one in done)
-            progress(went, went)
+    # What spools still hold of the same data goes with it.
+    with spools_of(home).emptied():
+        while not done or done[-1].more:
+            step = apply_retention(
+                home.ledger, rule, lambda found: _statement(home, settings, rule, found)
+            )
+            if step.nothing:
+                break
+            done.append(step)
+            if progress is not None:
+                went = sum(one.records + one.payloads for one in done)
+                progress(went, went)
     searched = scrub(home.database, done[0].gone if done else b"", entries=True)
     return _outcome(done, rule, searched)
 
