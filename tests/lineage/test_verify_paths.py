@@ -494,8 +494,7 @@ def pruned(original, tmp_path, runs, *, listed=None):
     body = statement.sign(original[0].recorder).to_bytes()
     log = resigned(original, tmp_path, **{f"_{SIZE - 1}": body})
     for table in ("entry", *(table.name for table in INDEX_TABLES)):
-        for index in gone:
-            log.cut(f"DELETE FROM {table} WHERE entry = ?", index)
+        log.cut(f"DELETE FROM {table} WHERE entry IN ({', '.join(map(str, gone))})")
     return log
 
 
