@@ -236,6 +236,7 @@ def _begin_together(store: sqlite3.Connection, uri: str, helpers: list[_Helper])
 
 def _queries(connection: Connection) -> Queries:
     store = store_of(connection)
+    tables = {table.name: table for table in INDEX_TABLES}
     condition = "WHERE entry >= ? AND entry < ?"
     position, size = store.as_integer("position"), store.as_integer("size")
     hashes = store.as_bytes("hashes")
@@ -245,10 +246,9 @@ def _queries(connection: Connection) -> Queries:
         tiles=f"SELECT {position}, {hashes} FROM tile WHERE level = 0 "  # noqa: S608  # constants
         "AND position >= ? / 256 AND position < ? / 256 ORDER BY position",
         sizes=f"SELECT {size} FROM checkpoint WHERE size > ? AND size < ?",  # noqa: S608  # constants
+        # By our own names: SQLAlchemy's are of a class that a helper would have to import.
         records={
-            table.name: _scan.index_query(connection, table, condition)
-            for table in INDEX_TABLES
-            if table.name in RECORD_TABLES
+            name: _scan.index_query(connection, tables[name], condition) for name in RECORD_TABLES
         },
         length=RANGE,
     )
