@@ -127,6 +127,11 @@ def _inserting(path: Path, count: int, results: Any, start: Any) -> None:
     results.put(_worst(lambda: raw.execute("INSERT INTO raw (body) VALUES (?)", (body,)), count))
 
 
+def _idling(count: int, results: Any, start: Any) -> None:
+    start.wait()
+    results.put(_worst(lambda: sum(range(300)), count))
+
+
 def _worst(call: Callable[[], object], count: int) -> float:
     worst = 0.0
     for _ in range(count):
@@ -166,6 +171,9 @@ def many(home: aff.Home, processes: int, count: int) -> None:
     peer = processes * some / seconds
     label = f"raw SQLite, {processes} processes, a row each"
     _print(label, f"{peer:,.0f}/s", f"   worst wait {worst * 1e3:8,.1f} ms")
+    _, idle = _together(processes, _idling, count)
+    label = f"{processes} processes that only count: what the scheduler alone makes wait"
+    _print(label, "", f"   worst wait {idle * 1e3:8,.1f} ms")
     before = home.ledger.head().size
     began = time.perf_counter()
     seconds, worst = _together(processes, _spooling, count)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+_TEXT = frozenset({str})
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -22,7 +23,7 @@ def plain_row(value: Any) -> bytes | None:
     if (
         value.__class__ is not dict
         or not _PLAIN.issuperset(map(type, value.values()))
-        or set(map(type, value)) != {str}
+        or not _TEXT.issuperset(map(type, value))
     ):
         return None
     try:

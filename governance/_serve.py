@@ -35,8 +35,11 @@ R = TypeVar("R")
 
 RESOLVED_SECONDS = 2.0
 """How long a process goes on with a model before it asks the ledger again which one is meant."""
+FRESH_SECONDS = 0.01
+"""How long a served function goes on with settings before it looks for a change of them."""
 _LONGEST_STREAM = 1000
 _ATTEMPTS = 5
+_NOTHING = contextlib.nullcontext()
 _MOST_ROWS = 1000
 
 
@@ -84,6 +87,16 @@ class _Served:
         self.purpose = purpose
         self._subject = subject
         self._plan: tuple[tuple[object, ...], ServePlan] | None = None
+        self._present: tuple[float, Settings, Home] | None = None
+
+    def present(self) -> tuple[Settings, Home]:
+        """Return the settings in force and the home, as they were a moment ago at the most."""
+        known, now = self._present, time.monotonic()
+        if known is not None and now - known[0] < FRESH_SECONDS:
+            return known[1], known[2]
+        settings, home = present()
+        self._present = (now, settings, home)
+        return settings, home
 
     def plan(self, home: Home, settings: Settings, resolved: _Resolved, actor: str) -> ServePlan:
         """Return the plan of a call, the last one's where nothing has changed."""
@@ -143,7 +156,7 @@ class _ServeGuard:
         self._streamed: list[Any] = []
 
     def begin(self, bound: inspect.BoundArguments) -> None:
-        self._settings, self._home = present()
+        self._settings, self._home = self._served.present()
         resolved = _resolve(self._home, self._served.reference)
         self._model = resolved[0]
         self._actor = acting(self._settings)
@@ -175,7 +188,7 @@ class _ServeGuard:
             raise unmet(question, self._ruling, error, self._actor) from error
 
     def active(self) -> AbstractContextManager[object]:
-        return contextlib.nullcontext()
+        return _NOTHING
 
     def item(self, value: Any) -> Any:
         if len(self._streamed) < _LONGEST_STREAM:
@@ -207,7 +220,7 @@ class _ServeGuard:
             features=features,
             output=output,
         )
-        what = f"1 prediction(s) of {self._model.name}"
+        what = self._plan.what
         spool(self._home, self._settings, what, MESSAGE, 1, lambda *_: content)
         note_served([identifier])
 

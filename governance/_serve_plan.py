@@ -59,6 +59,7 @@ class ServePlan:
         self.question = question
         self.fields = fields
         self.prediction = PredictionTemplate(fields)
+        self.what = f"1 prediction(s) of {question.name}"
         self._home = home
         self._settings = settings
         self._actor = actor

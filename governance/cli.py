@@ -42,14 +42,6 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(policy, name="policy")
-register_show(app)
-register_proof(app)
-register_timestamp(app)
-register_retain(app)
-register_erase(app)
-register_files(app)
-register_drain(app)
-register_verify(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -259,3 +251,13 @@ def demo(
     if as_json:
         print_json(result)
     raise typer.Exit(0 if result["ok"] else 1)
+
+
+register_verify(app)
+register_show(app)
+register_proof(app)
+register_timestamp(app)
+register_retain(app)
+register_erase(app)
+register_files(app)
+register_drain(app)

@@ -27,35 +27,35 @@ Parsed = tuple[Envelope, Statement] | dict[str, Any]
 
 
 class _Random:
-    """The system's random bytes, asked for by the page: a system call an id costs more than it."""
+    """The system's random digits, asked for by the page: a system call an id costs more than it."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         self._lock = threading.Lock()
-        self._bytes, self._at = b"", 0
+        self._digits, self._at = "", 0
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> str:
         with self._lock:
             at = self._at
-            if at + count > len(self._bytes):
-                self._bytes, at = os.urandom(4096), 0
+            if at + count > len(self._digits):
+                self._digits, at = os.urandom(4096).hex(), 0
             self._at = at + count
-            return self._bytes[at : at + count]
+            return self._digits[at : at + count]
 
 
 _RANDOM = _Random()
-# Two processes must not go on with the same bytes.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+# Two processes must not go on with the same digits.
 os.register_at_fork(after_in_child=_RANDOM.forget)
 
 
 def new_id() -> str:
     """Return a new time-ordered id: a UUID version 7 (RFC 9562 §5.7) as 32 hex digits."""
+    digits = _RANDOM.take(19)
     milliseconds = time.time_ns() // 1_000_000
-    value = int.from_bytes(_RANDOM.take(10), "big")
-    high, low = value >> 68, value & ((1 << 62) - 1)
-    return f"{milliseconds:012x}7{high:03x}{0x8000000000000000 | low:016x}"
+    return f"{milliseconds:012x}7{digits[:3]}{_VARIANT[digits[3]]}{digits[4:]}"
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import re
 import threading
@@ -123,15 +122,17 @@ class CachedEngine:
         """
         return StandingRequest(self, entrypoint, input)
 
-    def _standing_key(self, entrypoint: str, document: Mapping[str, Any]) -> tuple[str, int, bytes]:
+    def _standing_key(
+        self, entrypoint: str, document: Mapping[str, Any]
+    ) -> tuple[str, tuple[int, ...], int, bytes]:
         """The bundle's digest, how many instants are past, and the key; no key if time matters."""
         digest = self._inner.bundle_digest
         profile = self._profile(entrypoint, digest)
         key = self._key(entrypoint, digest, document)
         at = self._seconds(document["time"])
         if key is None or at is None or not profile.volatile & self._volatile >= set(_VOLATILE):
-            return "", 0, b""
-        return digest, bisect_right(profile.instants, at), key
+            return "", (), 0, b""
+        return digest, profile.instants, bisect_right(profile.instants, at), key
 
     def _profile(self, entrypoint: str, digest: str) -> CacheProfile:
         profile = self._profiles.get((entrypoint, digest))
@@ -170,9 +171,11 @@ class CachedEngine:
         found = self._kept.get(key)
         if found is None or self._clock() >= found[0]:
             return None
-        # Another thread may have let it go meanwhile; the answer stands.
-        with contextlib.suppress(KeyError):
+        try:  # noqa: SIM105  # on the path of every served call
             self._kept.move_to_end(key)
+        except KeyError:
+            # Another thread let it go meanwhile; the answer stands.
+            pass
         return found[1]
 
     def decide(self, entrypoint: str, input: Mapping[str, Any]) -> Decision:  # noqa: A002  # the contract's word
@@ -217,7 +220,7 @@ class StandingRequest:
         self._engine = engine
         self._entrypoint = entrypoint
         self._document = dict(document)
-        self._known: tuple[str, int, bytes] = ("", 0, b"")
+        self._known: tuple[str, tuple[int, ...], int, bytes] = ("", (), 0, b"")
 
     def decide(self, time: str, request_id: str) -> Decision:
         """Decide the request at some time, as `CachedEngine.decide` does.
@@ -227,10 +230,9 @@ class StandingRequest:
             request_id: Its ``request_id``.
         """
         engine, entrypoint = self._engine, self._entrypoint
-        digest, past, key = self._known
+        digest, instants, past, key = self._known
         if key and digest == engine.bundle_digest and _REQUEST_ID.fullmatch(request_id):
             at = engine._seconds(time)  # noqa: SLF001  # the two share one cache
-            instants = engine._profile(entrypoint, digest).instants  # noqa: SLF001  # as above
             if at is not None and bisect_right(instants, at) == past:
                 found = engine._recall(key)  # noqa: SLF001  # as above
                 if found is not None:

@@ -27,6 +27,12 @@ def _no_drainer_process_of_a_test(monkeypatch):
     monkeypatch.setattr("affidavit._spools.DELAY_SECONDS", 3600.0)
 
 
+@pytest.fixture(autouse=True)
+def _settings_are_looked_at_each_time(monkeypatch):
+    """A test changes settings between two calls, sooner than anybody else would."""
+    monkeypatch.setattr("affidavit._serve.FRESH_SECONDS", 0.0)
+
+
 @pytest.fixture
 def adult() -> Path:
     """The folder with UCI Adult, named by AFFIDAVIT_DATA."""
