@@ -1,6 +1,6 @@
 """The ledger beside its peers: durable signed runs, served records, verification.
 
-    python benchmarks/ledger.py [--runs 300] [--sizes 100000 1000000]
+    python benchmarks/ledger.py [--runs 300] [--sizes 100000 1000000] [--only-log]
 
 A run here is what a training run leaves behind: parameters, metrics, code, environment, one input
 and one output, signed and flushed to disk before the call returns. MLflow's is a run with the same
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000],
                         help="how many entries the verified log has")  # fmt: skip
-    parser.add_argument("--only-log", action="store_true", help="neither runs nor served calls")
+    parser.add_argument("--only-log", action="store_true", help="no runs")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -181,7 +181,7 @@ def main() -> None:
                 print("MLflow is not installed: `make bench` brings it.")
                 peer = None
             our_runs(chosen.runs, peer)
-            records(folder, home)
+        records(folder, home)
         verification(home, sorted(chosen.sizes))
 
 

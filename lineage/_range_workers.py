@@ -176,7 +176,7 @@ def range_workers(
 
     Args:
         connection: The reading transaction; nothing of it is in use yet.
-        stop: The ranges below this log index are read.
+        stop: Ranges below this log index are read, as far as there are entries.
         sizes: Tree sizes that the caller needs to know the root of, beside those of checkpoints.
         processes: How many processes read, this one among them; None decides by the machine and
             the log.
@@ -185,9 +185,12 @@ def range_workers(
         What reads ranges; None where one process reads alone, which takes longer and finds the
         same.
     """
+    uri = store_of(connection).helper_uri()
+    # Asked in SQLite alone: it compares a key of any type with a number.
+    last = None if uri is None else _scan.last_entry(connection, stop)
+    stop = 0 if last is None else last + 1
     count = stop // RANGE
     wanted = _how_many(stop) if processes is None else processes
-    uri = store_of(connection).helper_uri()
     if uri is None or count < 2 or wanted < 2 or not sys.executable:
         yield None
         return
@@ -233,6 +236,7 @@ def _begin_together(store: sqlite3.Connection, uri: str, helpers: list[_Helper])
 
 def _queries(connection: Connection) -> Queries:
     store = store_of(connection)
+    tables = {table.name: table for table in INDEX_TABLES}
     condition = "WHERE entry >= ? AND entry < ?"
     position, size = store.as_integer("position"), store.as_integer("size")
     hashes = store.as_bytes("hashes")
@@ -242,10 +246,9 @@ def _queries(connection: Connection) -> Queries:
         tiles=f"SELECT {position}, {hashes} FROM tile WHERE level = 0 "  # noqa: S608  # constants
         "AND position >= ? / 256 AND position < ? / 256 ORDER BY position",
         sizes=f"SELECT {size} FROM checkpoint WHERE size > ? AND size < ?",  # noqa: S608  # constants
+        # By our own names: SQLAlchemy's are of a class that a helper would have to import.
         records={
-            table.name: _scan.index_query(connection, table, condition)
-            for table in INDEX_TABLES
-            if table.name in RECORD_TABLES
+            name: _scan.index_query(connection, tables[name], condition) for name in RECORD_TABLES
         },
         length=RANGE,
     )

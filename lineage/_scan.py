@@ -8,6 +8,7 @@ is read as None here, and the checks report it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -24,7 +25,10 @@ def entries(
     connection: Connection, span: Span = EVERYTHING
 ) -> Iterator[tuple[int | None, bytes | None]]:
     """Give (index, body) of every entry of a span."""
-    return store_of(connection).stream(connection, entries_query(connection, within(span)))
+    store = store_of(connection)
+    return chain.from_iterable(
+        store.stream(connection, entries_query(connection, condition)) for condition in within(span)
+    )
 
 
 def entries_query(connection: Connection, condition: str) -> str:
@@ -34,16 +38,17 @@ def entries_query(connection: Connection, condition: str) -> str:
     return f"SELECT {entry}, {body} FROM entry {condition} ORDER BY entry"  # noqa: S608  # constants
 
 
-def within(span: Span) -> str:
-    """Return the condition of a query for the rows of a span.
+def within(span: Span) -> list[str]:
+    """Return the conditions of the queries for the rows of a span, one after the other.
 
     Each value is in at least one of the spans that follow each other without a hole: whatever it
     is, it is either below a border or not.
     """
     low, high = span
     if low is None:
-        return "" if high is None else f"WHERE (entry IS NULL OR entry < {high:d})"
-    return f"WHERE entry >= {low:d}" + ("" if high is None else f" AND entry < {high:d}")
+        # Two queries: one with OR has SQLite read the whole table.
+        return [""] if high is None else ["WHERE entry IS NULL", f"WHERE entry < {high:d}"]
+    return [f"WHERE entry >= {low:d}" + ("" if high is None else f" AND entry < {high:d}")]
 
 
 def first_entry(connection: Connection, start: int) -> int | None:
@@ -99,7 +104,11 @@ def index_rows(
     connection: Connection, table: Table, span: Span = EVERYTHING
 ) -> Iterator[tuple[Any, ...]]:
     """Give the rows of an index table of a span, columns in the table's order."""
-    return store_of(connection).stream(connection, index_query(connection, table, within(span)))
+    store = store_of(connection)
+    return chain.from_iterable(
+        store.stream(connection, index_query(connection, table, condition))
+        for condition in within(span)
+    )
 
 
 def index_query(connection: Connection, table: Table, condition: str) -> str:

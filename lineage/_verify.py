@@ -63,13 +63,8 @@ def verify_ledger(
         with store.reading() as connection:
             outside = _open_exported(exported, verifier, faults)
             sizes = () if outside is None else (outside.size,)
-            # Where nothing helps, the table's end need not be known before it is walked through.
-            stop = None
-            if store.helper_uri() is not None:
-                stop = _scan.last_entry(connection, claimed_size(connection, verifier))
-            with range_workers(
-                connection, 0 if stop is None else stop + 1, sizes, processes
-            ) as workers:
+            claimed = claimed_size(connection, verifier)
+            with range_workers(connection, claimed, sizes, processes) as workers:
                 walk = Walk(connection, verifier, faults, outside, on_statement)
                 stamped = check_stamps(connection, verifier, authorities, faults)
                 _verify(connection, walk, workers, faults, progress)

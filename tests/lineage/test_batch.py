@@ -11,7 +11,7 @@ from logs import approval, dataset, record, run, start
 
 from affidavit.errors import EnvelopeError, LedgerError
 from affidavit.lineage import SigningKey, dump_json, parse_entry
-from affidavit.lineage._batch import RECORD_TABLES, read_batch
+from affidavit.lineage._batch import RECORD_TABLES, _texts, index_text, read_batch
 from affidavit.lineage._index import derive_rows, rows_of_all
 from affidavit.lineage.tables import INDEX_TABLES, TILE, insert_rows
 
@@ -57,6 +57,14 @@ def test_rows_in_bulk_are_the_rows_of_each_entry(bodies, first):
     one_by_one = [row for n, body in enumerate(bodies, first) for row in derive_rows(n, body)]
     in_bulk = {table.name: rows for table, rows in rows_of_all(bodies, first).items()}
     assert in_bulk == by_table(one_by_one)
+
+
+odd = st.text(max_size=3) | st.sampled_from(["a" * 599, "a" * 600, "a" * 601, "\0", "é" * 700])
+
+
+@given(st.lists(odd | st.none() | st.integers() | st.lists(odd, max_size=1), max_size=5))
+def test_texts_taken_together_are_those_taken_one_by_one(values):
+    assert _texts(tuple(values)) == tuple(map(index_text, values))
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,9 +6,11 @@ import collections
 import contextlib
 import dataclasses
 import json
+import pickle
 import shutil
 import sqlite3
 import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -494,8 +496,7 @@ def pruned(original, tmp_path, runs, *, listed=None):
     body = statement.sign(original[0].recorder).to_bytes()
     log = resigned(original, tmp_path, **{f"_{SIZE - 1}": body})
     for table in ("entry", *(table.name for table in INDEX_TABLES)):
-        for index in gone:
-            log.cut(f"DELETE FROM {table} WHERE entry = ?", index)
+        log.cut(f"DELETE FROM {table} WHERE entry IN ({', '.join(map(str, gone))})")
     return log
 
 
@@ -614,6 +615,20 @@ def test_a_helper_that_dies_in_between_costs_time_and_nothing_else(log, monkeypa
     monkeypatch.setattr(workers_module._Helper, "ask", ask_and_die)
     assert verify_ledger(log.path, log.signer.verifier, processes=3).ok
     assert asked
+
+
+def test_a_helper_begins_without_the_libraries_that_it_has_no_use_for(log):
+    store = SqliteStore(log.path)
+    with store.reading() as connection:
+        queries = workers_module._queries(connection)
+    store.close()
+    loads = "import pickle, sys; pickle.load(sys.stdin.buffer); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loads], input=pickle.dumps(queries), capture_output=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.decode().split()}
+    assert "affidavit" in loaded
+    assert not loaded & {"sqlalchemy", "sqlmodel", "pydantic", "cryptography"}
 
 
 def test_no_process_and_no_file_stays_behind(log, monkeypatch):
