@@ -96,9 +96,11 @@ class HomeSpools:
         Raises:
             LedgerError: The log takes nothing in; what is not in it still waits.
         """
+        # Who may read the log need not be able to look into the spools.
+        if not self._home.can_append():
+            return Drained()
         sizes = segment_sizes(self.folder)
-        nothing = not sizes or sizes == self._settled
-        if (nothing and not force) or not self._home.can_append():
+        if not force and (not sizes or sizes == self._settled):
             return Drained()
         with drain_lock(self.folder, wait=wait) as held:
             if not held:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from affidavit._home import Home
 from affidavit._witnesses import note_path
@@ -74,8 +76,7 @@ def verify_home(
         authorities=tuple(authorities),
         progress=progress,
         on_statement=note_kept,
-        # Of spools on other machines that share the store nothing is known here.
-        spools=(home.place if home.url else None, home.folder / "spool"),
+        spools=_spools(home),
     )
     changed = tuple(
         Fault(
@@ -97,3 +98,12 @@ def verify_home(
     )
     found = (*report.errors, *changed, *missing)
     return replace(report, errors=found, stamped=() if found else report.stamped)
+
+
+def _spools(home: Home) -> tuple[str | None, Path] | None:
+    """Return where the spools lie, None where this user may not look."""
+    folder = home.folder / "spool"
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        return None
+    # Of spools on other machines that share the store nothing is known here.
+    return (home.place if home.url else None), folder
