@@ -79,6 +79,7 @@ class Home:
         """The store: a file, or its URL."""
         # Of a ledger elsewhere the home has its public key, which is made with it.
         self._path = str(folder / ("log.pub" if store else "ledger.db"))
+        self._key_path = str(folder / "log.pub")
         self._file = self._present()
         if self._file is None:
             elsewhere = not store and (folder / "log.pub").exists()
@@ -106,9 +107,19 @@ class Home:
         """Return whether another store, or none, stands where this one was opened."""
         return self._present() != self._file
 
-    def _present(self) -> tuple[int, int] | None:
+    def _present(self) -> tuple[int, ...] | None:
+        """Return what tells this ledger from another at the same place; None where none is."""
+        store = self._seen(self._path)
+        if store is None:
+            return None
+        # A file that is made anew may get the number of the one before. The public key is written
+        # once, so that its time tells; where it is missing, reading it says so.
+        key = self._seen(self._key_path)
+        return store.st_dev, store.st_ino, key.st_mtime_ns if key is not None else 0
+
+    def _seen(self, path: str) -> os.stat_result | None:
         try:
-            seen = os.stat(self._path)  # noqa: PTH116  # on the path of every served call
+            return os.stat(path)  # noqa: PTH116  # on the path of every guarded call
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -116,7 +127,6 @@ class Home:
                 f"The home {self.folder} cannot be read: {error.strerror}.",
                 hint="Let this user read and write the folder, or name another in AFFIDAVIT_HOME.",
             ) from error
-        return seen.st_dev, seen.st_ino
 
     @cached_property
     def verifier(self) -> NoteVerifier:
