@@ -10,13 +10,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real import ROOT
 
-from affidavit.errors import CheckpointError
+from affidavit.errors import CheckpointError, ProofError
 from affidavit.lineage import (
     Checkpoint,
     Note,
     NoteSigner,
     NoteVerifier,
     SigningKey,
+    TlogProof,
     check_disclosures,
     consistency_proof,
     inclusion_proof,
@@ -94,6 +95,24 @@ def test_the_published_checkpoint_reads_and_writes_the_same():
     root = base64.b64decode(case["root"])
     assert checkpoint == Checkpoint(case["origin"], case["size"], root)
     assert checkpoint.text() == case["text"].encode()
+
+
+@pytest.mark.parametrize(
+    "case", vectors("tlog-proof.json")["proofs"], ids=lambda case: str(case["index"])
+)
+def test_the_published_proofs_read_and_write_the_same(case):
+    text = case["text"].encode()
+    path = tuple(base64.b64decode(step) for step in case["path"])
+    extra = base64.b64decode(case["extra"])
+    proof = TlogProof(case["index"], path, case["checkpoint"].encode(), extra)
+    assert TlogProof.parse(text) == proof
+    assert proof.to_bytes() == text
+
+
+@pytest.mark.parametrize("text", vectors("tlog-proof.json")["refused"])
+def test_the_published_malformed_proofs_are_refused(text):
+    with pytest.raises(ProofError):
+        TlogProof.parse(text.encode())
 
 
 @pytest.mark.parametrize("case", vectors("ed25519.json")["vectors"], ids=lambda c: c["message"])
