@@ -353,7 +353,8 @@ TAMPERED = {
         f"a byte of checkpoint {size}": (
             [
                 (
-                    "UPDATE checkpoint SET note = CAST(substr(note, 1, 40) || 'x' || "
+                    "UPDATE checkpoint SET note = CAST(substr(note, 1, 40) || "
+                    "CASE hex(substr(note, 41, 1)) WHEN '78' THEN 'y' ELSE 'x' END || "
                     f"substr(note, 42) AS BLOB) WHERE size = {size}"
                 )
             ],
