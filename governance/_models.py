@@ -30,7 +30,7 @@ def keep_model(home: Home, settings: Settings, model: Any, name: str) -> tuple[R
 
     Raises:
         FingerprintError: It can neither be pickled nor digested.
-        LedgerUnavailableError: It cannot be kept, and ``on_error`` is ``block``.
+        LedgerUnavailableError: It cannot be kept, and ``on_error`` is not ``warn``.
     """
     found: list[Resource] = []
     problem: Exception | None = None

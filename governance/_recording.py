@@ -8,20 +8,20 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from affidavit._home import Home
 from affidavit._settings import Settings
-from affidavit._spools import spools_of
+from affidavit._spools import gap_statement, spools_of
 from affidavit.errors import (
     AffidavitError,
     LedgerError,
     LedgerUnavailableError,
     SubjectKeyConflictError,
 )
-from affidavit.lineage import GAP, Resource, SealedPayload, Statement, dump_json, timestamp
+from affidavit.lineage import SealedPayload, Statement, timestamp
 
 _MOST_GAPS = 1000
 _gaps: dict[Path, tuple[Home, deque[dict[str, Any]]]] = {}
@@ -58,7 +58,7 @@ def record(
     if not waiting and not entries:
         return
     try:
-        home.record(*(_gap_statement(gap) for gap in waiting), *entries, payloads=payloads)
+        home.record(*_gap_statements(waiting), *entries, payloads=payloads)
     except LedgerError as error:
         _keep(home, *waiting)
         if isinstance(error, SubjectKeyConflictError):
@@ -122,7 +122,7 @@ def keep_artifact(home: Home, settings: Settings, what: str, content: bytes) -> 
     """Keep some bytes beside the ledger and return their SHA-256 in hex.
 
     Raises:
-        LedgerUnavailableError: They cannot be written, and ``on_error`` is ``block``.
+        LedgerUnavailableError: They cannot be written, and ``on_error`` is not ``warn``.
     """
     try:
         return home.artifacts.put(content)
@@ -168,7 +168,7 @@ def _last_attempt() -> None:
     for home, _ in list(_gaps.values()):
         waiting = _take(home)
         try:
-            home.record(*(_gap_statement(gap) for gap in waiting))
+            home.record(*_gap_statements(waiting))
         except LedgerError as error:
             warnings.warn(
                 f"{len(waiting)} gap(s) in the evidence stay unrecorded: {error}",
@@ -177,6 +177,5 @@ def _last_attempt() -> None:
             )
 
 
-def _gap_statement(gap: dict[str, Any]) -> Statement:
-    digest = hashlib.sha256(dump_json(gap)).hexdigest()
-    return Statement((Resource(f"gap/{gap['name']}", digest, "json-v1"),), GAP, gap)
+def _gap_statements(gaps: Sequence[Mapping[str, Any]]) -> list[Statement]:
+    return [gap_statement(gap["name"], gap) for gap in gaps]

@@ -260,7 +260,7 @@ def resource_of(
 
     Raises:
         FingerprintError: It has no canonical digest.
-        LedgerUnavailableError: Its parts cannot be kept, and ``on_error`` is ``block``.
+        LedgerUnavailableError: Its parts cannot be kept, and ``on_error`` is not ``warn``.
     """
     from affidavit._read import Reader
 
@@ -288,7 +288,7 @@ def keep_parts(home: Home, settings: Settings, name: str, parts: bytes) -> str:
     """Keep the digests of something's parts and return what names them, ``sha256:…``.
 
     Raises:
-        LedgerUnavailableError: They cannot be written, and ``on_error`` is ``block``.
+        LedgerUnavailableError: They cannot be written, and ``on_error`` is not ``warn``.
     """
     return f"sha256:{keep_artifact(home, settings, f'parts of {name}', parts)}"
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class HomeSpools:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._drainers: list[subprocess.Popen[bytes]] = []
-        self._settled: dict[str, int] = {}
+        self._settled: dict[tuple[str, int], int] = {}
 
     def append(
         self, settings: Settings, kind: int, count: int, content: Callable[[str, int], bytes]
@@ -140,8 +140,7 @@ class HomeSpools:
         """Return how many bytes each spool has that the log does not hold yet, by writer."""
         at = {place.writer: place for place in self._drainer().open_places()}
         found: dict[str, int] = {}
-        for name, size in segment_sizes(self.folder).items():
-            writer, segment = name[:32], int(name[33:39])
+        for (writer, segment), size in segment_sizes(self.folder).items():
             place = at.get(writer)
             read = SPOOL_PAGE
             if place is not None and segment <= place.segment:
@@ -268,7 +267,7 @@ def settle(home: Home) -> None:
 
 
 def _sign_gap(home: Home, lost: Lost) -> bytes:
-    predicate = {
+    predicate: dict[str, Any] = {
         "name": f"writer/{lost.writer}",
         "actor": "drainer",
         "time": timestamp(),
@@ -280,9 +279,18 @@ def _sign_gap(home: Home, lost: Lost) -> bytes:
     }
     if lost.last is not None:
         predicate["entries"] = lost.last + 1 - lost.first
+    return gap_statement(lost.writer, predicate).sign(home.recorder).to_bytes()
+
+
+def gap_statement(about: str, predicate: Mapping[str, Any]) -> Statement:
+    """Return the statement that something happened and is not in the log.
+
+    Args:
+        about: What is missing, as the statement's subject names it.
+        predicate: What is said of it, JSON-safe.
+    """
     digest = hashlib.sha256(dump_json(predicate)).hexdigest()
-    statement = Statement((Resource(f"gap/{lost.writer}", digest, "json-v1"),), GAP, predicate)
-    return statement.sign(home.recorder).to_bytes()
+    return Statement((Resource(f"gap/{about}", digest, "json-v1"),), GAP, predicate)
 
 
 _OPEN: weakref.WeakSet[HomeSpools] = weakref.WeakSet()

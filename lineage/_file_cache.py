@@ -115,20 +115,25 @@ class FileCache:
                 self._path.unlink()
         except FileNotFoundError:
             pass
-        for attempt in range(2):
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            connection = sqlite3.connect(self._path, timeout=1, check_same_thread=False)
-            try:
-                with connection:
-                    connection.execute(_SCHEMA)
-                return connection
-            except sqlite3.DatabaseError as error:
-                connection.close()
-                if attempt or isinstance(error, sqlite3.OperationalError):
-                    raise
-                self._path.unlink()  # damaged: it is only a cache
-        raise AssertionError  # pragma: no cover  # the second attempt returns or raises
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._path.unlink()  # damaged: it is only a cache
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(self._path, timeout=1, check_same_thread=False)
+        try:
+            with connection:
+                connection.execute(_SCHEMA)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        return connection
 
     def _write(self, connection: sqlite3.Connection) -> None:
         if not self._new:

@@ -115,10 +115,6 @@ class Spool:
             self._sync(file, end)
         return number
 
-    def pending(self) -> bool:
-        """Return whether the spool is open."""
-        return self._file >= 0
-
     def close(self) -> None:
         """Say that nothing follows; the next record opens a spool of a new id."""
         with self._lock:

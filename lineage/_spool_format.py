@@ -209,14 +209,13 @@ def list_segments(folder: Path) -> dict[str, list[int]]:
     return found
 
 
-def segment_sizes(folder: Path) -> dict[str, int]:
-    """Return the size of each segment in a folder, by name; whatever is gone meanwhile is not."""
-    found: dict[str, int] = {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _NAME.fullmatch(entry.name):
-                with contextlib.suppress(FileNotFoundError):
-                    found[entry.name] = entry.stat().st_size
+def segment_sizes(folder: Path) -> dict[tuple[str, int], int]:
+    """Return each segment's size, by writer and number; whatever is gone meanwhile is not there."""
+    found: dict[tuple[str, int], int] = {}
+    for writer, segments in list_segments(folder).items():
+        for segment in segments:
+            with contextlib.suppress(FileNotFoundError):
+                found[writer, segment] = segment_path(folder, writer, segment).stat().st_size
     return found
 
 

@@ -29,6 +29,7 @@ from affidavit.lineage._spool_format import (
     Frame,
     Header,
     Tail,
+    list_segments,
     read_frames,
     segment_path,
     unpack_records,
@@ -176,9 +177,7 @@ class SpoolReader:
                     path.unlink()
 
     def _listed(self) -> list[int]:
-        start = f"{self.writer}-"
-        names = [name for name in os.listdir(self._folder) if name.startswith(start)]  # noqa: PTH208
-        return sorted(int(name[33:39]) for name in names if name.endswith(".spool"))
+        return list_segments(self._folder).get(self.writer, [])
 
     def _segment(self, segments: list[int]) -> bool:
         """Read on in the present segment; False where there is nothing more to read now."""
@@ -294,8 +293,8 @@ class SpoolReader:
     def _go_on(self, segment: int) -> bool:
         """Go to a later segment, whose header says which number it begins with."""
         path = segment_path(self._folder, self.writer, segment)
-        with contextlib.suppress(OSError, SpoolDamagedError):
-            first = Header.parse(path.read_bytes()[:SPOOL_PAGE]).first
+        with contextlib.suppress(OSError, SpoolDamagedError), path.open("rb") as file:
+            first = Header.parse(file.read(SPOOL_PAGE)).first
             if self.now.following < first < self.now.following + (1 << 40):
                 self._lose(first - 1, "its segment is gone or damaged")
         self.now = replace(self.now, segment=segment, at=SPOOL_PAGE)

@@ -73,6 +73,20 @@ def test_a_served_record_waits_in_a_spool_and_a_reader_finds_it_in_the_log(home,
     assert report.unclosed[0].outcome == "open"
 
 
+def serving(folder, what):
+    """Write a script that serves, and then does what it is told."""
+    script = folder / "serve.py"
+    begin = """
+        import affidavit as aff
+
+        @aff.serve("risk")
+        def predict(features):
+            return 1
+    """
+    script.write_text(textwrap.dedent(begin) + textwrap.dedent(what), "utf-8")
+    return script
+
+
 @pytest.mark.parametrize("level", ["process", "disk", "log"])
 def test_each_durability_records_the_same(home, risk, monkeypatch, tmp_path, level):
     durability(monkeypatch, tmp_path, f'durability = "{level}"')
@@ -112,19 +126,12 @@ def test_both_ways_into_the_log_keep_the_same_features(home, risk, monkeypatch, 
 
 
 def test_a_process_that_ends_closes_its_spool_and_drains(home, risk, tmp_path):
-    script = tmp_path / "serve.py"
-    script.write_text(
-        textwrap.dedent("""
-        import affidavit as aff
-
-        @aff.serve("risk")
-        def predict(features):
-            return 1
-
+    script = serving(
+        tmp_path,
+        """
         for _ in range(20):
             predict({"income": 1})
-        """),
-        "utf-8",
+        """,
     )
     subprocess.run([sys.executable, script], check=True)
     assert len(records(home)) == 20
@@ -293,20 +300,13 @@ def test_doctor_says_what_waits(home, risk):
 
 
 def test_a_killed_server_loses_nothing_it_answered(home, risk, tmp_path):
-    script = tmp_path / "serve.py"
-    script.write_text(
-        textwrap.dedent("""
-        import affidavit as aff
-
-        @aff.serve("risk")
-        def predict(features):
-            return 1
-
+    script = serving(
+        tmp_path,
+        """
         while True:
             predict({"income": 1})
             print(aff.prediction_ids()[-1], flush=True)
-        """),
-        "utf-8",
+        """,
     )
     child = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

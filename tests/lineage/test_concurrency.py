@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from forks import appending, exit_code, fork_and
+from forks import appending, exit_code, fork_and, forking_while_writing
 from logs import record, start
 
 
@@ -64,22 +64,7 @@ def test_a_forked_child_and_its_parent_append_to_one_ledger_object(tmp_path):
 
 def test_a_child_forked_while_another_thread_writes_neither_hangs_nor_harms(tmp_path):
     log = start(tmp_path)
-    stop, written = threading.Event(), []
-
-    def write():
-        while not stop.is_set():
-            written.extend(log.ledger.append([record("access", len(written))]))
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    codes = []
-    try:
-        for number in range(8):
-            child = fork_and(lambda n=number: log.ledger.append([record("decision", n)]))
-            codes.append(exit_code(child))
-    finally:
-        stop.set()
-        thread.join()
+    codes, written = forking_while_writing(log, 8)
     assert codes == [0] * 8
     report = log.verify()
     assert report.ok, report.errors

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from forks import appending, exit_code, fork_and
+from forks import appending, exit_code, fork_and, forking_while_writing
 from logs import dataset, furnish, record, start
 from postgres import running
 from real import need
@@ -526,22 +526,7 @@ def test_a_forked_child_and_its_parent_go_on_with_sessions_of_their_own(log):
 
 
 def test_a_child_forked_while_another_thread_writes_neither_hangs_nor_harms(log):
-    stop, written = threading.Event(), []
-
-    def write():
-        while not stop.is_set():
-            written.extend(log.ledger.append([record("access", len(written))]))
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    codes = []
-    try:
-        for number in range(5):
-            child = fork_and(lambda n=number: log.ledger.append([record("decision", n)]))
-            codes.append(exit_code(child))
-    finally:
-        stop.set()
-        thread.join()
+    codes, written = forking_while_writing(log, 5)
     assert codes == [0] * 5
     report = log.verify()
     assert report.ok, report.errors

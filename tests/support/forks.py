@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 import warnings
 
@@ -51,3 +52,24 @@ def appending(log, batches=1_000_000):
     child = fork_and(work)
     os.close(theirs)
     return child, os.fdopen(ours, "r")
+
+
+def forking_while_writing(log, forks):
+    """Fork writers while a thread writes; returns their exit codes and the thread's indexes."""
+    stop, written = threading.Event(), []
+
+    def write():
+        while not stop.is_set():
+            written.extend(log.ledger.append([record("access", len(written))]))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    codes = []
+    try:
+        for number in range(forks):
+            child = fork_and(lambda n=number: log.ledger.append([record("decision", n)]))
+            codes.append(exit_code(child))
+    finally:
+        stop.set()
+        thread.join()
+    return codes, written
