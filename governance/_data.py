@@ -15,7 +15,8 @@ from affidavit._excluded import note_exclusions
 from affidavit._frame_columns import check_tagged, column_names
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
-from affidavit._policy import Question, enforce, unmet
+from affidavit._policy import enforce, unmet
+from affidavit._question import Question
 from affidavit._recording import record
 from affidavit._run import keep_parts, resource_of
 from affidavit._settings import Settings

@@ -11,7 +11,8 @@ from affidavit._context import acting, present
 from affidavit._evidence import included_entry, verified_statement
 from affidavit._home import Home
 from affidavit._models import unpickle
-from affidavit._policy import Question, enforce
+from affidavit._policy import enforce
+from affidavit._question import Question
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings

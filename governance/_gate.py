@@ -18,7 +18,8 @@ from affidavit._evidence import attributed_statement
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
-from affidavit._policy import Question, Ruling, rule
+from affidavit._policy import Ruling, rule
+from affidavit._question import Question
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings

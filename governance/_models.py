@@ -13,7 +13,8 @@ from typing import Any
 from affidavit._context import present
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
-from affidavit._policy import Question, enforce
+from affidavit._policy import enforce
+from affidavit._question import Question
 from affidavit._recording import keep_artifact
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError, NotFoundError, VerificationError

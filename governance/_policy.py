@@ -6,13 +6,13 @@ import functools
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from affidavit._context import acting
 from affidavit._home import Home
+from affidavit._question import Question
 from affidavit._recording import keep_artifact, note_gap, record
 from affidavit._settings import Settings
 from affidavit.errors import (
@@ -24,54 +24,6 @@ from affidavit.errors import (
 )
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a policy is asked.
-
-    Args:
-        entrypoint: The policy, such as ``affidavit/data_read``.
-        action: What is to be done, such as ``data.read``.
-        kind: What it is done to: ``dataset``, ``model`` or ``record``.
-        name: Its name.
-        digest: Its digest, where it is known.
-        purpose: What for.
-        tags: The tags of the resource.
-        columns: The columns concerned, with their tags.
-        extra: Further members of the input, such as evidence.
-    """
-
-    entrypoint: str
-    action: str
-    kind: str
-    name: str
-    digest: str = ""
-    purpose: str = ""
-    tags: Sequence[str] = ()
-    columns: Mapping[str, Sequence[str]] | None = None
-    extra: Mapping[str, Any] | None = None
-
-    def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
-        """Return the input document."""
-        return {
-            "action": self.action,
-            "actor": {"id": acting(settings), "roles": settings.roles_of(acting(settings))},
-            "purpose": self.purpose,
-            "resource": {
-                "kind": self.kind,
-                "name": self.name,
-                "digest": self.digest,
-                "tags": list(self.tags),
-            },
-            "columns": [
-                {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
-            ],
-            "environment": settings.environment,
-            "time": time,
-            "request_id": request,
-            **(self.extra or {}),
-        }
 
 
 class Ruling(NamedTuple):

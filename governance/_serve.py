@@ -19,8 +19,9 @@ from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
 from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_row, plain_value
-from affidavit._policy import Question, Ruling, enforce, unmet
+from affidavit._policy import Ruling, enforce, unmet
 from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
+from affidavit._question import Question
 from affidavit._recording import note_gap, record, spool
 from affidavit._serve_plan import ServePlan
 from affidavit._settings import Settings

@@ -11,7 +11,6 @@ from typing import Any
 
 from affidavit._home import Home
 from affidavit._policy import (
-    Question,
     Ruling,
     decision_fields,
     denied,
@@ -20,6 +19,7 @@ from affidavit._policy import (
     rule,
 )
 from affidavit._predictions import PredictionTemplate
+from affidavit._question import Question
 from affidavit._recording import spool
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError

@@ -13,7 +13,8 @@ from affidavit._call import guarded
 from affidavit._context import current_run, present
 from affidavit._excluded import check_excluded
 from affidavit._frame_columns import column_names
-from affidavit._policy import Question, enforce
+from affidavit._policy import enforce
+from affidavit._question import Question
 from affidavit._run import Run, take_argument
 from affidavit.errors import AffidavitError, ObligationError
 

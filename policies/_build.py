@@ -61,26 +61,34 @@ def opa_version(opa: str = "opa") -> str:
 
 
 def _sources(directory: Path) -> list[Path]:
-    found = sorted(p for p in directory.glob("*.rego") if not p.name.endswith("_test.rego"))
-    if not found or not (directory / "data.json").is_file():
+    found = sorted(p for p in directory.rglob("*.rego") if not p.name.endswith("_test.rego"))
+    if not found or not _data_files(directory):
         raise ConfigurationError(
-            f"{directory} holds no packs: expected .rego files and data.json in it."
+            f"{directory} holds no packs: expected .rego files and data.json in it or in folders."
         )
     return found
+
+
+def _data_files(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("data.json"))
+
+
+def _names(paths: list[Path], directory: Path) -> list[str]:
+    return [path.relative_to(directory).as_posix() for path in paths]
 
 
 def _entrypoints(sources: list[Path], directory: Path, opa: str) -> dict[str, dict[str, Any]]:
     """The rules annotated as entry points, with the fields that they declare volatile."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sources:
-        arguments = ["inspect", "--annotations", "--format", "json", path.name]
-        text = _must(run_opa(arguments, opa=opa, cwd=directory), f"`opa inspect {path.name}`")
+    for name in _names(sources, directory):
+        arguments = ["inspect", "--annotations", "--format", "json", name]
+        text = _must(run_opa(arguments, opa=opa, cwd=directory), f"`opa inspect {name}`")
         for item in json.loads(text).get("annotations") or []:
             annotations = item.get("annotations", {})
             if annotations.get("entrypoint") is True:
-                name = "/".join(part["value"] for part in item["path"][1:])
+                path = "/".join(part["value"] for part in item["path"][1:])
                 volatile = annotations.get("custom", {}).get("volatile", [])
-                found[name] = {"volatile": sorted(volatile)}
+                found[path] = {"volatile": sorted(volatile)}
     if not found:
         raise ConfigurationError(
             f"No rule in {directory} is annotated as an entry point.",
@@ -94,7 +102,7 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
     flags = [word for name in sorted(entrypoints) for word in ("-e", name)]
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "bundle.tar.gz"
-        names = [path.name for path in sources]
+        names = _names(sources, directory)
         arguments = ["build", "--target", "wasm", *flags, "--output", str(archive), *names]
         _must(run_opa(arguments, opa=opa, cwd=directory), "`opa build`")
         with tarfile.open(archive) as bundle:
@@ -118,7 +126,8 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
     """Compile packs to WebAssembly; the same sources and OPA give the same bytes.
 
     Args:
-        directory: The folder with the ``.rego`` files and ``data.json``.
+        directory: The folder with the ``.rego`` files and the ``data.json`` files, in it or in
+            folders; the data of ``access/data.json`` are ``data.access``, as in OPA's bundles.
         output: Where ``policy.wasm``, ``manifest.json`` and the sources (in ``packs/``) go.
         opa: The command to compile with.
 
@@ -135,15 +144,16 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
     module = _compile(sources, list(entrypoints), directory, opa)
     packs = output / "packs"
     if directory.resolve() != packs.resolve():
-        packs.mkdir(parents=True, exist_ok=True)
-        for path in [*sources, directory / "data.json"]:
-            shutil.copyfile(path, packs / path.name)
+        for path in [*sources, *_data_files(directory)]:
+            copy = packs / path.relative_to(directory)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
     manifest = {
         "format": FORMAT,
         "opa_version": opa_version(opa),
         "module": {_MODULE: file_digest(module)},
-        "sources": {f"packs/{p.name}": file_digest(p.read_bytes()) for p in sources},
-        "data": {"packs/data.json": file_digest((directory / "data.json").read_bytes())},
+        "sources": _digests(sources, directory),
+        "data": _digests(_data_files(directory), directory),
         "builtins": _needed_builtins(module),
         "entrypoints": entrypoints,
     }
@@ -151,6 +161,13 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (output / "manifest.json").write_text(text, encoding="utf-8")
     return manifest
+
+
+def _digests(paths: list[Path], directory: Path) -> dict[str, str]:
+    return {
+        f"packs/{path.relative_to(directory).as_posix()}": file_digest(path.read_bytes())
+        for path in paths
+    }
 
 
 def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]:
@@ -171,10 +188,12 @@ def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]
         return [str(error)]
     problems: list[str] = []
     sources = _sources(root / "packs")
-    listed = set(bundle.manifest["sources"])
+    listed = {*bundle.manifest["sources"], *bundle.manifest["data"]}
+    found = [*sources, *_data_files(root / "packs")]
     problems.extend(
-        f"{name} is not in the manifest."
-        for name in sorted({f"packs/{p.name}" for p in sources} - listed)
+        f"packs/{name} is not in the manifest."
+        for name in sorted(_names(found, root / "packs"))
+        if f"packs/{name}" not in listed
     )
     if shutil.which(opa) and opa_version(opa) == bundle.opa_version:
         entrypoints = _entrypoints(sources, root / "packs", opa)

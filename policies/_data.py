@@ -16,7 +16,7 @@ __all__ = ["epoch_seconds", "grant_instants", "merge_data"]
 _TIMESTAMP = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
 )
-_HINT = "The schema is policies/schemas/data.schema.json; shipped defaults are in packs/data.json."
+_HINT = "The schema is policies/schemas/data.schema.json; shipped defaults stand beside the packs."
 
 
 def epoch_seconds(text: object) -> int | None:

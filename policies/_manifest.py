@@ -4,8 +4,8 @@
 {"format": "affidavit-policy-manifest/1",
  "opa_version": "1.22.0",
  "module": {"policy.wasm": "sha256:…"},
- "sources": {"packs/access.rego": "sha256:…"},
- "data": {"packs/data.json": "sha256:…"},
+ "sources": {"packs/access/access.rego": "sha256:…"},
+ "data": {"packs/access/data.json": "sha256:…"},
  "builtins": [],
  "entrypoints": {"affidavit/data_read": {"volatile": ["request_id", "time"]}}}
 ```
@@ -118,7 +118,7 @@ def _check_shape(manifest: Mapping[str, Any]) -> None:
         and isinstance(manifest["builtins"], list)
         and all(isinstance(manifest[k], dict) for k in ("module", "sources", "data", "entrypoints"))
         and len(manifest["module"]) == 1
-        and len(manifest["data"]) == 1
+        and len(manifest["data"]) > 0
         and len(manifest["entrypoints"]) > 0
         and all(
             isinstance(entry, dict) and isinstance(entry.get("volatile"), list)
@@ -146,7 +146,7 @@ def load_bundle(directory: Path) -> Bundle:
     path = directory / "manifest.json"
     manifest = _read_json(path, _read(path))
     _check_shape(manifest)
-    contents = {}
+    contents: dict[str, dict[Path, bytes]] = {"module": {}, "sources": {}, "data": {}}
     for group in ("module", "sources", "data"):
         for name, expected in manifest[group].items():
             relative = Path(name)
@@ -162,5 +162,23 @@ def load_bundle(directory: Path) -> Bundle:
                     f"found {found}.",
                     hint=_HINT,
                 )
-            contents[group] = (relative, content)
-    return Bundle(contents["module"][1], manifest, _read_json(*contents["data"]))
+            contents[group][relative] = content
+    (module,) = contents["module"].values()
+    return Bundle(module, manifest, _joined(contents["data"]))
+
+
+def _joined(files: Mapping[Path, bytes]) -> dict[str, Any]:
+    """The data of several files, each at the place that its folder names (OPA, bundle format)."""
+    data: dict[str, Any] = {}
+    for path, content in files.items():
+        here = data
+        for part in path.parts[1:-1]:
+            here = here.setdefault(part, {})
+        found = _read_json(path, content)
+        twice = sorted(set(found) & set(here))
+        if twice:
+            raise PolicyEngineError(
+                f"{path.as_posix()} sets {twice[0]!r}, which another file sets too.", hint=_HINT
+            )
+        here.update(found)
+    return data

@@ -85,13 +85,15 @@ def run_pack_tests(directory: Path | None = None, *, opa: str = "opa") -> PackTe
     """
     folder = directory or shipped() / "packs"
     problems = []
-    for arguments in (["check", "--strict", "."], ["fmt", "--fail", "--list", "."]):
+    for arguments in (["check", "--strict", "--bundle", "."], ["fmt", "--fail", "--list", "."]):
         result = run_opa(arguments, opa=opa, cwd=folder)
         if result.returncode != 0:
             text = (result.stdout + result.stderr).strip()
             problems.append(f"opa {' '.join(arguments)}: {text}")
-    tested = run_opa(["test", "--format", "json", "."], opa=opa, cwd=folder)
-    covered = run_opa(["test", "--coverage", "--format", "json", "."], opa=opa, cwd=folder)
+    tested = run_opa(["test", "--format", "json", "--bundle", "."], opa=opa, cwd=folder)
+    covered = run_opa(
+        ["test", "--coverage", "--format", "json", "--bundle", "."], opa=opa, cwd=folder
+    )
     if tested.returncode == 1 and tested.stderr.strip() and not tested.stdout.strip():
         raise PolicyEngineError(f"`opa test` failed: {tested.stderr.strip()}")
     cases = tuple(

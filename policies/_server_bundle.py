@@ -81,7 +81,9 @@ def server_bundle(
     digest = bundle_digest(loaded.manifest, effective)
     directory.mkdir(parents=True, exist_ok=True)
     for name in loaded.manifest["sources"]:
-        shutil.copyfile(root / name, directory / Path(name).name)
+        copy = directory / Path(name).relative_to("packs")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, copy)
     (directory / "data.json").write_bytes(canonical_input(effective))
     manifest = {"revision": digest, "roots": ["affidavit", *sorted(effective)], "rego_version": 1}
     (directory / ".manifest").write_text(json.dumps(manifest), encoding="utf-8")

@@ -200,7 +200,7 @@ def test_decision_records_are_numbered_without_gaps_and_listed():
 
 def test_every_rule_of_the_packs_is_in_the_policy_guide():
     rules = set()
-    for path in (ROOT / "policies" / "packs").glob("*.rego"):
+    for path in (ROOT / "policies" / "packs").rglob("*.rego"):
         rules |= set(re.findall(r"^#\s+rule: (\S+)$", path.read_text("utf-8"), re.MULTILINE))
     guide = _text("docs/policies.md")
     assert {rule for rule in rules if f"`{rule}`" not in guide} == set()

@@ -23,9 +23,10 @@ def copied(tmp_path):
     """A copy of the shipped bundle that a test may spoil."""
     for name in ("policy.wasm", "manifest.json"):
         shutil.copyfile(shipped() / name, tmp_path / name)
-    (tmp_path / "packs").mkdir()
-    for path in (shipped() / "packs").iterdir():
-        shutil.copyfile(path, tmp_path / "packs" / path.name)
+    for name in ("sources", "data"):
+        for file in load_bundle(shipped()).manifest[name]:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(shipped() / file, tmp_path / file)
     return tmp_path
 
 
@@ -43,7 +44,7 @@ def test_somebody_who_configured_nothing_may_read_train_and_serve(embedded, requ
 
 
 @pytest.mark.parametrize(
-    "name", ["policy.wasm", "manifest.json", "packs/data.json", "packs/access.rego"]
+    "name", ["policy.wasm", "manifest.json", "packs/access/data.json", "packs/access/access.rego"]
 )
 def test_a_changed_byte_in_any_file_is_refused(copied, name):
     content = bytearray((copied / name).read_bytes())
@@ -54,7 +55,7 @@ def test_a_changed_byte_in_any_file_is_refused(copied, name):
         EmbeddedEngine(bundle=copied)
 
 
-@pytest.mark.parametrize("name", ["policy.wasm", "manifest.json", "packs/data.json"])
+@pytest.mark.parametrize("name", ["policy.wasm", "manifest.json", "packs/access/data.json"])
 def test_a_missing_file_is_refused(copied, name):
     (copied / name).unlink()
     with pytest.raises(PolicyEngineError, match="lacks"):

@@ -11,7 +11,7 @@ from real import opa_binary
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies import build_packs, check_packs, run_pack_tests
-from affidavit.policies._manifest import shipped
+from affidavit.policies._manifest import load_bundle, shipped
 
 
 def schema(name):
@@ -49,7 +49,7 @@ def test_a_changed_or_added_source_is_found(tmp_path):
     assert check_packs(tmp_path) == []
     (tmp_path / "packs" / "extra.rego").write_text("package extra\n\nallow := true\n")
     assert any("extra.rego is not in the manifest" in problem for problem in check_packs(tmp_path))
-    with (tmp_path / "packs" / "access.rego").open("a") as file:
+    with (tmp_path / "packs" / "access" / "access.rego").open("a") as file:
         file.write("\nallow if true\n")
     (problem,) = check_packs(tmp_path)
     assert "access.rego is not the one in the manifest" in problem
@@ -72,7 +72,7 @@ def test_broken_rego_is_reported(tmp_path):
 
 @pytest.mark.real
 def test_a_failing_rego_test_shows(tmp_path):
-    shutil.copyfile(shipped() / "packs" / "clock.rego", tmp_path / "clock.rego")
+    shutil.copyfile(shipped() / "packs" / "base" / "clock.rego", tmp_path / "clock.rego")
     (tmp_path / "clock_test.rego").write_text(
         "package affidavit.clock_test\n\nimport data.affidavit.clock\n\n"
         'test_wrong if clock.seconds("1970-01-01T00:00:00Z") == 1\n'
@@ -83,7 +83,7 @@ def test_a_failing_rego_test_shows(tmp_path):
 
 
 def test_the_shipped_data_and_the_requests_of_the_tests_fit_their_schemas(request_for, promotion):
-    data = json.loads((shipped() / "packs" / "data.json").read_text("utf-8"))
+    data = load_bundle(shipped()).data
     jsonschema.Draft202012Validator.check_schema(schema("data"))
     jsonschema.Draft202012Validator.check_schema(schema("input"))
     jsonschema.validate(data, schema("data"))

@@ -1,0 +1,58 @@
+"""What a policy is asked, and the input document that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit._context import acting
+from affidavit._settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy is asked.
+
+    Args:
+        entrypoint: The policy, such as ``affidavit/data_read``.
+        action: What is to be done, such as ``data.read``.
+        kind: What it is done to: ``dataset``, ``model`` or ``record``.
+        name: Its name.
+        digest: Its digest, where it is known.
+        purpose: What for.
+        tags: The tags of the resource.
+        columns: The columns concerned, with their tags.
+        extra: Further members of the input, such as evidence.
+    """
+
+    entrypoint: str
+    action: str
+    kind: str
+    name: str
+    digest: str = ""
+    purpose: str = ""
+    tags: Sequence[str] = ()
+    columns: Mapping[str, Sequence[str]] | None = None
+    extra: Mapping[str, Any] | None = None
+
+    def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
+        """Return the input document."""
+        return {
+            "action": self.action,
+            "actor": {"id": acting(settings), "roles": settings.roles_of(acting(settings))},
+            "purpose": self.purpose,
+            "resource": {
+                "kind": self.kind,
+                "name": self.name,
+                "digest": self.digest,
+                "tags": list(self.tags),
+            },
+            "columns": [
+                {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
+            ],
+            "environment": settings.environment,
+            "time": time,
+            "request_id": request,
+            **(self.extra or {}),
+        }
