@@ -15,7 +15,7 @@ from real import opa_binary
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies import EmbeddedEngine, build_packs
-from affidavit.policies._manifest import file_digest, shipped
+from affidavit.policies._manifest import file_digest, load_bundle, shipped
 
 
 @pytest.fixture
