@@ -1,13 +1,14 @@
-"""Makes the records of served predictions, at once or later from what a spool has of them."""
+"""Makes the records of predictions and masked decisions, at once or later from what a spool has of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from affidavit._home import Home
+from affidavit._sealed_decisions import MaskedDecision, is_decision, seal_decision
 from affidavit.errors import SpoolDamagedError
 from affidavit.lineage import Made, Message, SealedPayload, record_bytes
 
@@ -88,25 +89,29 @@ class PredictionTemplate:
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
-def make_predictions(
-    home: Home, batch: Sequence[tuple[Predictions, Mapping[str, Any]]]
+def make_records(
+    home: Home, batch: Sequence[tuple[Predictions | MaskedDecision, Mapping[str, Any]]]
 ) -> list[Made]:
-    """Seal the personal data of predictions and make their records.
+    """Seal the personal data of predictions and masked decisions, and make their records.
 
     Args:
         home: Whose keys seal it.
-        batch: Predictions, each with further members of its first record; a ``number`` among them
-            counts up from record to record.
+        batch: Each with further members of its first record; a ``number`` among them counts up
+            from record to record.
 
     Returns:
         The records and payloads of each.
     """
     vault = home.vault
-    named = {subject for said, _ in batch for _, subject, _, _ in said.rows if subject}
+    named = {subject for said, _ in batch for subject in _subjects(said) if subject}
     pseudonyms = {subject: vault.pseudonym(subject) for subject in named}
+    # One for all: two keys for one data subject would keep each other out.
     keys = home.ledger.subject_keys(list(pseudonyms.values())) if pseudonyms else {}
     made = []
     for said, more in batch:
+        if isinstance(said, MaskedDecision):
+            made.append(seal_decision(home, said, more, keys))
+            continue
         bodies: list[bytes] = []
         payloads: list[SealedPayload] = []
         for place, (identifier, name, features, output) in enumerate(said.rows):
@@ -125,12 +130,23 @@ def make_predictions(
     return made
 
 
+def _subjects(said: Predictions | MaskedDecision) -> Iterator[str]:
+    if isinstance(said, MaskedDecision):
+        yield said.subject
+    else:
+        yield from (subject for _, subject, _, _ in said.rows)
+
+
 def make_messages(home: Home, messages: Sequence[Message]) -> list[Made]:
-    """Make the records of spooled messages; see `make_predictions`."""
-    return make_predictions(
+    """Make the records of spooled messages; see `make_records`."""
+    return make_records(
         home,
         [
-            (Predictions.parse(item.content), {"writer": item.writer, "number": item.number})
+            (_parse(item.content), {"writer": item.writer, "number": item.number})
             for item in messages
         ],
     )
+
+
+def _parse(content: bytes) -> Predictions | MaskedDecision:
+    return MaskedDecision.parse(content) if is_decision(content) else Predictions.parse(content)

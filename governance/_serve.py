@@ -20,7 +20,7 @@ from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
 from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_row, plain_value
 from affidavit._policy import Ruling, enforce, unmet
-from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
+from affidavit._predictions import MOST_FIELDS, Predictions, make_records
 from affidavit._question import Question
 from affidavit._recording import note_gap, record, spool
 from affidavit._serve_plan import ServePlan
@@ -274,7 +274,7 @@ class _ServeGuard:
     def _log(self, what: str, said: Predictions, *, happened: bool) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                (made,) = make_predictions(self._home, [(said, {})])
+                (made,) = make_records(self._home, [(said, {})])
             except LedgerError as error:
                 if self._settings.on_error == "block" and not happened:
                     raise

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         HOLD,
         KINDS,
         MODEL_SIGNATURE,
+        POLICY_BUNDLE,
         PROVENANCE,
         REPORT,
         RETENTION,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
         VERDICT_FIELD,
     )
     from affidavit.lineage._proving import consistency_path, prove_entry, prove_extension
+    from affidavit.lineage._record_kinds import record_id, record_time
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
     from affidavit.lineage._reindex import Reindexed, reindex
     from affidavit.lineage._retention import (
@@ -127,6 +129,7 @@ if TYPE_CHECKING:
     from affidavit.lineage._tlog_proof import TlogProof
     from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
     from affidavit.lineage._trust_history import Revoked, TrustHistory
+    from affidavit.lineage._verified_entries import VerifiedEntries
     from affidavit.lineage._verify import Progress, verify_ledger
     from affidavit.lineage._witness import AddCheckpoint, Answer, Witness
 
@@ -165,10 +168,11 @@ _SOURCES = {
         "_payloads": "PayloadVault SealedPayload check_disclosures",
         "_predicates": (
             "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
-            "MODEL_SIGNATURE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT TRUST_ROOT "
-            "VERDICT VERDICT_FIELD"
+            "MODEL_SIGNATURE POLICY_BUNDLE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT "
+            "TRUST_ROOT VERDICT VERDICT_FIELD"
         ),
         "_proving": "consistency_path prove_entry prove_extension",
+        "_record_kinds": "record_id record_time",
         "_records": "MAX_ENTRY new_id parse_entry record_bytes timestamp",
         "_reindex": "Reindexed reindex",
         "_retention": "Retained RetentionRule apply_retention plan_retention retention_facts",
@@ -186,6 +190,7 @@ _SOURCES = {
         "_tlog_proof": "TlogProof",
         "_trust": "Revocation TrustRoot TrustedKey role_for",
         "_trust_history": "Revoked TrustHistory",
+        "_verified_entries": "VerifiedEntries",
         "_verify": "Progress verify_ledger",
         "_witness": "AddCheckpoint Answer Witness",
     }.items()
@@ -215,6 +220,7 @@ __all__ = [
     "MESSAGE",
     "MODEL_SIGNATURE",
     "OMS_PREDICATE",
+    "POLICY_BUNDLE",
     "PROVENANCE",
     "RECORDS",
     "REPORT",
@@ -286,6 +292,7 @@ __all__ = [
     "UnclosedWriter",
     "UriSigner",
     "VerificationReport",
+    "VerifiedEntries",
     "Witness",
     "WitnessVerifier",
     "apply_retention",
@@ -334,6 +341,8 @@ __all__ = [
     "read_model_key",
     "read_secret",
     "record_bytes",
+    "record_id",
+    "record_time",
     "reindex",
     "replace_key",
     "request_stamp",

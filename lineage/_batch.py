@@ -116,7 +116,10 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
         EnvelopeError: Its kind is unknown, or it lacks an id or a time.
     """
     find = record.get
-    kind, identifier, time = find("record"), find("id"), find("time")
+    kind = find("record")
+    if kind == "decision":
+        return "decision", (index, 0, *_decision_cells(record))
+    identifier, time = find("id"), find("time")
     if type(identifier) is not str or type(time) is not str:
         check_record(record)
     # Concatenated: to unpack a tuple into another takes three times as long.
@@ -124,15 +127,29 @@ def row_of_record(index: int, record: Mapping[str, Any]) -> tuple[str, Cells] | 
         model, digest = find("model"), find("model_digest")
         texts = _texts((identifier, model, digest, find("actor"), find("outcome"), time))
         return "prediction", (index, 0) + texts  # noqa: RUF005  # as said
-    if kind == "decision":
-        resource = find("resource")
-        texts = _texts((identifier, find("entrypoint"), resource, find("actor"), time))
-        return "decision", (index, 0, *texts[:4], find("allow") is True, texts[4])
     check_record(record)
     if kind == "writer":
         return None
     texts = _texts((find("actor"), find("action"), find("object"), time))
     return "access", (index, 0) + texts  # noqa: RUF005  # as said
+
+
+def _decision_cells(record: Mapping[str, Any]) -> Cells:
+    """Return what the index has of a decision, from the names of OPA's decision log."""
+    find = record.get
+    identifier, time = find("decision_id"), find("timestamp")
+    if type(identifier) is not str or type(time) is not str:
+        check_record(record)
+    resource = _member(record, "input", "resource")
+    name = resource.get("name") if type(resource) is dict else _member(record, "custom", "resource")
+    allow = _member(record, "result", "allow") is True
+    texts = _texts((identifier, find("path"), name, find("requested_by"), time))
+    return (*texts[:4], allow, texts[4])
+
+
+def _member(record: Mapping[str, Any], outer: str, inner: str) -> Any:
+    found = record.get(outer)
+    return found.get(inner) if type(found) is dict else None
 
 
 def _texts(values: tuple[Any, ...]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ HOLD = "urn:affidavit:hold:v1"
 RETENTION = "urn:affidavit:retention:v1"
 BUNDLE = "urn:affidavit:bundle:v1"
 MODEL_SIGNATURE = "urn:affidavit:model-signature:v1"
+POLICY_BUNDLE = "urn:affidavit:policy-bundle:v1"
 
 EVALUATION_FIELD = "urn:affidavit:evaluation:v1"
 """The extension field in which a test result carries metrics and fairness counts."""
@@ -49,6 +50,7 @@ KINDS = MappingProxyType(
         RETENTION: "retention",
         BUNDLE: "bundle",
         MODEL_SIGNATURE: "model-signature",
+        POLICY_BUNDLE: "policy-bundle",
     }
 )
 """The short name of each predicate type, as the index and the CLI show it."""

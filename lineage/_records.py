@@ -85,7 +85,8 @@ def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:
 
     Args:
         kind: One of `RECORD_KINDS`.
-        fields: The rest, JSON-safe, with at least ``id`` and ``time``.
+        fields: The rest, JSON-safe, with at least ``id`` and ``time``; a decision has
+            ``decision_id`` and ``timestamp``.
 
     Raises:
         EnvelopeError: The kind is unknown, or the fields lack id or time or give another kind.
@@ -94,9 +95,9 @@ def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:
         raise EnvelopeError(f"A record is one of {', '.join(RECORD_KINDS)}, not {kind!r}.")
     if "record" in fields:
         raise EnvelopeError("A record's kind is given once, and not among its fields.")
-    if not isinstance(fields.get("id"), str) or not isinstance(fields.get("time"), str):
-        raise EnvelopeError("A record has an id and a time.")
-    return dump_json({"record": kind, **fields})
+    record = {"record": kind, **fields}
+    check_record(record)
+    return dump_json(record)
 
 
 def parse_entry(body: bytes) -> Parsed:

@@ -21,6 +21,7 @@ from affidavit.lineage._erasure import check_whole, note_hold
 from affidavit.lineage._index import statement_facts
 from affidavit.lineage._ledger import Ledger, newest_checkpoint
 from affidavit.lineage._pruned import Runs, Survey, leaves, stored
+from affidavit.lineage._record_kinds import record_id, record_time
 from affidavit.lineage._records import parse_entry, timestamp
 from affidavit.lineage.tables import ACCESS, DECISION, ENTRY, PAYLOAD, PREDICTION, SUBJECT_KEY
 
@@ -167,7 +168,7 @@ class _Seen:
                 self._claim(index, statement_facts(statement).get("time"))
             elif body is not None and self._cutoffs.keys() - self.before.keys():
                 record = _record(body)
-                self._claim(index, record.get("time") if record else None)
+                self._claim(index, record_time(record) if record else None)
 
     def end(self, what: str) -> int:
         """Return the log index before which entries are old enough; 0 where none may go."""
@@ -203,7 +204,7 @@ class _Sweep:
         lists, going, waiting = _Lists(), _Going(self._connection), []
         held, reached = 0, record_end
         for index, record in self._records():
-            if record["id"] in self._kept or record.get("object") in self._kept:
+            if record_id(record) in self._kept or record.get("object") in self._kept:
                 held += 1
                 continue
             prune = index < record_end and not lists.full
@@ -211,7 +212,7 @@ class _Sweep:
                 lists.add(index, record)
                 reached = index + 1 if lists.full else record_end
             if prune or index < payload_end:
-                waiting.append(record["id"])
+                waiting.append(record_id(record))
             if len(waiting) == _PARAMETERS:
                 going.find(waiting)
                 waiting = []
@@ -267,7 +268,7 @@ class _Sweep:
             kept |= {
                 record["decision"]
                 for _, record in self._records()
-                if record["id"] in kept and isinstance(record.get("decision"), str)
+                if record_id(record) in kept and isinstance(record.get("decision"), str)
             }
         return kept
 

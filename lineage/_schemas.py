@@ -23,6 +23,7 @@ _NAMES = {
     types.BUNDLE: "bundle",
     types.RETENTION: "retention",
     types.MODEL_SIGNATURE: "model-signature",
+    types.POLICY_BUNDLE: "policy-bundle",
     types.EVALUATION_FIELD: "evaluation",
     types.RUN_FIELD: "run",
     types.VERDICT_FIELD: "verdict",

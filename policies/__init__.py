@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from affidavit.policies._apply_record import apply_to_record
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
-    from affidavit.policies._canonical import canonical_input
+    from affidavit.policies._canonical import canonical_input, input_digest
     from affidavit.policies._contract import parse_result
     from affidavit.policies._decision import Decision, Finding, Obligation
     from affidavit.policies._embedded import EmbeddedEngine
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
+    from affidavit.policies._standing_digest import StandingDigest
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
@@ -39,11 +40,13 @@ _SOURCES = {
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandingDigest": "affidavit.policies._standing_digest",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
     "check_packs": "affidavit.policies._build",
+    "input_digest": "affidavit.policies._canonical",
     "merge_obligations": "affidavit.policies._obligations",
     "parse_result": "affidavit.policies._contract",
     "run_pack_tests": "affidavit.policies._packtest",
@@ -65,11 +68,13 @@ __all__ = [
     "PackTestCase",
     "PackTestReport",
     "ServerBundle",
+    "StandingDigest",
     "apply_obligations",
     "apply_to_record",
     "build_packs",
     "canonical_input",
     "check_packs",
+    "input_digest",
     "merge_obligations",
     "parse_result",
     "run_pack_tests",
