@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
-from affidavit.policies._manifest import FORMAT, file_digest, load_bundle, shipped
+from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -183,7 +183,7 @@ def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]
     """
     root = directory or shipped()
     try:
-        bundle = load_bundle(root)
+        bundle = load_folder(root)
     except PolicyEngineError as error:
         return [str(error)]
     problems: list[str] = []
