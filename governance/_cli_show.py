@@ -43,12 +43,24 @@ def log(
 
 def summary(entry: Any) -> dict[str, Any]:
     """Return one line of the log about an entry."""
+    from affidavit._decision_record import decision_facts
     from affidavit.lineage import statement_facts, statement_id
 
     if entry.record is not None:
         record = entry.record
-        outcome = record.get("outcome") or ("allow" if record.get("allow") else "deny")
-        name = record.get("resource") or record.get("model") or record.get("object") or ""
+        if record["record"] == "decision":
+            decided = decision_facts(record)
+            return {
+                "entry": entry.index,
+                "kind": "decision",
+                "name": decided.resource,
+                "outcome": "allow" if decided.allow else "deny",
+                "actor": decided.actor,
+                "time": decided.time,
+                "id": decided.id,
+            }
+        outcome = record.get("outcome") or record.get("event", "")
+        name = record.get("model") or record.get("object") or ""
         if record["record"] == "access":
             outcome = record.get("action", "")
         kind, identifier = record["record"], record["id"]

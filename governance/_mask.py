@@ -2,8 +2,8 @@
 
 A mask names JSON pointers (RFC 6901) into the event, such as ``/input/client/address``. What one
 removes is listed in the event's ``erased``, what one replaces in ``masked`` (OPA documentation,
-"Decision Logs", "Masking Sensitive Data"). Unlike there, a replacement creates nothing, and what was
-taken out comes back to whoever seals it, so that the decision can be replayed.
+"Decision Logs", "Masking Sensitive Data"). Unlike there, a replacement creates nothing, and what
+was taken out comes back to whoever seals it, so that the decision can be replayed.
 """
 
 from __future__ import annotations
@@ -55,19 +55,20 @@ class Mask:
         said = dict(event)
         taken: dict[str, Any] = {}
         erased, masked = list(event.get("erased", ())), list(event.get("masked", ()))
+        before = {*erased, *masked}
         for pointer in self.remove:
-            self._take(said, pointer, _GONE, taken, erased)
+            if pointer not in before:
+                self._take(said, pointer, _GONE, taken, erased)
         for pointer, value in self.replace.items():
-            self._take(said, pointer, value, taken, masked)
+            if pointer not in before:
+                self._take(said, pointer, value, taken, masked)
         # A reason may quote what the input no longer shows.
         secrets = {text for value in taken.values() for text in _texts(value)}
         for pointer, message in _messages(said):
-            if any(text in message for text in secrets):
+            if pointer not in before and any(text in message for text in secrets):
                 self._take(said, pointer, HIDDEN, taken, masked)
-        for name, pointers in (("erased", erased), ("masked", masked)):
-            if pointers:
-                said[name] = pointers
-        return said, taken
+        listed = {"erased": erased, "masked": masked}
+        return said | {name: found for name, found in listed.items() if found}, taken
 
     def _take(
         self, said: dict[str, Any], pointer: str, new: Any, taken: dict[str, Any], listed: list[str]

@@ -6,23 +6,22 @@ import functools
 import json
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from affidavit._context import acting
 from affidavit._home import Home
 from affidavit._question import Question
-from affidavit._recording import keep_artifact, note_gap, record
+from affidavit._record_decision import record_decision
+from affidavit._recording import note_gap
 from affidavit._settings import Settings
 from affidavit.errors import (
     ConfigurationError,
-    FingerprintError,
     LedgerError,
     ObligationError,
     PolicyDenied,
 )
-from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
+from affidavit.lineage import new_id, timestamp
 from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
 
 
@@ -39,7 +38,13 @@ class Ruling(NamedTuple):
 
 
 def rule(
-    home: Home, settings: Settings, question: Question, *, run: str = "", time: str = ""
+    home: Home,
+    settings: Settings,
+    question: Question,
+    *,
+    run: str = "",
+    time: str = "",
+    subject: str = "",
 ) -> Ruling:
     """Put a question, record the answer, and return it, whatever it is.
 
@@ -49,62 +54,29 @@ def rule(
         question: What is asked.
         run: The run that asks.
         time: The moment that the policy decides for; now by default.
+        subject: Whose data the mask takes out of the record; the actor's where empty.
 
     Raises:
         LedgerError: The answer cannot be recorded, so it must not be acted on.
     """
     identifier, now = new_id(), timestamp()
     document = question.document(settings, time=time or now, request=identifier)
-    decision = engine_for(settings, digest_key(home, settings, question)).decide(
-        question.entrypoint, document
+    key = digest_key(home, settings, question)
+    engine = engine_for(settings, key)
+    decision = engine.decide(question.entrypoint, document)
+    record_decision(
+        home,
+        settings,
+        engine,
+        decision,
+        document,
+        key,
+        identifier=identifier,
+        time=now,
+        run=run,
+        subject=subject,
     )
-    fields = decision_fields(
-        settings, question, decision, document, identifier=identifier, time=now, run=run
-    )
-    try:
-        body = record_bytes("decision", {**fields, "input": document})
-    except FingerprintError:
-        body = record_bytes("decision", {**fields, "input": _loggable(document)})
-    if len(body) > MAX_ENTRY:
-        what = f"input of decision {question.entrypoint}"
-        kept = keep_artifact(home, settings, what, dump_json(_loggable(document)))
-        body = record_bytes("decision", {**fields, "input_artifact": f"sha256:{kept}"})
-    record(home, settings, f"decision {question.entrypoint}", body)
     return Ruling(identifier, decision)
-
-
-def decision_fields(
-    settings: Settings,
-    question: Question,
-    decision: Decision,
-    document: Mapping[str, Any],
-    *,
-    identifier: str,
-    time: str,
-    run: str = "",
-) -> dict[str, Any]:
-    """Return the members of a decision's record, less the input itself.
-
-    Args:
-        settings: Whether denials are enforced.
-        question: What was asked.
-        decision: What was decided.
-        document: The input.
-        identifier: The decision's id.
-        time: When it was made.
-        run: The run that asked.
-    """
-    return {
-        "id": identifier,
-        "time": time,
-        "entrypoint": question.entrypoint,
-        "resource": question.name,
-        "actor": document["actor"]["id"],
-        "allow": decision.allow,
-        "mode": settings.mode,
-        "run": run,
-        "decision": decision.to_dict(),
-    }
 
 
 _ANY_KEY = secrets.token_bytes(32)
@@ -126,14 +98,16 @@ def digest_key(home: Home, settings: Settings, question: Question) -> bytes:
         return _ANY_KEY
 
 
-def enforce(home: Home, settings: Settings, question: Question, *, run: str = "") -> Ruling:
-    """Put a question, record the answer, and raise where it is no.
+def enforce(
+    home: Home, settings: Settings, question: Question, *, run: str = "", subject: str = ""
+) -> Ruling:
+    """Put a question, record the answer, and raise where it is no; see `rule`.
 
     Raises:
         PolicyDenied: The answer is no, and denials are enforced.
         LedgerError: The answer cannot be recorded.
     """
-    ruling = rule(home, settings, question, run=run)
+    ruling = rule(home, settings, question, run=run, subject=subject)
     if not ruling.decision.allow and settings.mode == "enforce":
         raise denied(question, ruling, acting(settings))
     return ruling
@@ -196,16 +170,3 @@ def _server(url: str, bundle: str, digest_key: bytes | None) -> Engine:
         )
     token = os.environ.get("AFFIDAVIT_OPA_TOKEN")
     return OpaServerEngine(url, token=token, bundle_digest=bundle or None, digest_key=digest_key)
-
-
-def _loggable(value: Any) -> Any:
-    """Return a value as JSON can carry it: what the engine refuses is recorded as its text."""
-    if isinstance(value, Mapping):
-        return {str(key): _loggable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_loggable(item) for item in value]
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)
-    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Makes the records of predictions and masked decisions, at once or later from what a spool has of them."""
+"""Makes the records of predictions and masked decisions, at once or later from a spool."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affidavit._approvals import APPROVED, standing_approvals
+from affidavit._decision_record import decision_facts
 from affidavit._evidence import verified_statement
 from affidavit._read import Reader
 from affidavit.errors import AffidavitError, NotFoundError, VerificationError
@@ -290,25 +291,25 @@ def _answer(home: Home, row: Mapping[str, Any]) -> PolicyAnswer:
         record = Reader(home).entry(index).record or {}
     except (VerificationError, NotFoundError):
         record = {}
-    decision = record.get("decision")
-    decision = decision if isinstance(decision, dict) else {}
+    facts = decision_facts(record)
     reasons = [
         {"effect": effect, **reason}
         for effect in ("deny", "warn")
-        for reason in decision.get(effect, [])
+        for reason in facts.result.get(effect, [])
         if isinstance(reason, dict)
     ]
+    known = bool(record)
     return PolicyAnswer(
         index,
-        str(record.get("id", row["id"])),
-        str(record.get("time", row["time"])),
-        str(record.get("actor", row["actor"])),
-        str(record.get("entrypoint", row["entrypoint"])),
-        str(record.get("resource", row["resource"])),
-        bool(record.get("allow", row["allow"])),
-        str(record.get("mode", "")),
+        facts.id if known else str(row["id"]),
+        facts.time if known else str(row["time"]),
+        facts.actor if known else str(row["actor"]),
+        facts.entrypoint if known else str(row["entrypoint"]),
+        facts.resource if known else str(row["resource"]),
+        facts.allow if known else bool(row["allow"]),
+        facts.mode,
         tuple(reasons),
-        tuple(item for item in decision.get("obligations", []) if isinstance(item, dict)),
+        tuple(item for item in facts.result.get("obligations", []) if isinstance(item, dict)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Appends a policy decision: its event, what was taken out of it sealed, the bundle it names kept."""
+"""Appends a policy decision, with what was taken out of it sealed, and the bundle it names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from affidavit.errors import (
     PolicyEngineError,
     SubjectKeyConflictError,
 )
-from affidavit.lineage import MAX_ENTRY, SealedPayload, dump_json, record_bytes
+from affidavit.lineage import MAX_ENTRY, Statement, dump_json, record_bytes
 from affidavit.policies import Decision, Engine, canonical_input, input_digest
 
 _ATTEMPTS = 5
@@ -73,7 +73,39 @@ def record_decision(  # noqa: PLR0917  # what is recorded
     bundles = BundleKeeper.of(home).statements(settings, engine, decision)
     if not taken:
         record(home, settings, what, *bundles, body)
-    else:
-        said = MaskedDecision(fields, subject or event.get("requested_by", ""), taken)
-        _record_masked(home, settings, what, bundles, said)
-    BundleKeeper.of(home).noted(decision)
+        return
+    # Whatever the mask says of it, the actor is whom the input is about.
+    whose = subject or str(document["actor"]["id"])
+    _record_masked(home, settings, what, bundles, MaskedDecision(fields, whose, taken))
+
+
+def _record_masked(
+    home: Home, settings: Settings, what: str, before: tuple[Statement, ...], said: MaskedDecision
+) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            (made,) = make_records(home, [(said, {})])
+        except LedgerError as error:
+            if settings.on_error == "block":
+                raise
+            note_gap(home, settings, what, error)
+            return
+        try:
+            record(home, settings, what, *before, *made.bodies, payloads=made.payloads)
+            return
+        except SubjectKeyConflictError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+
+
+def loggable(value: Any) -> Any:
+    """Return a value as JSON can carry it: what the engine refuses is recorded as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): loggable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [loggable(item) for item in value]
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    return str(value).encode("utf-8", "backslashreplace").decode()

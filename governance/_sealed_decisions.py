@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit._home import Home
-from affidavit.errors import SpoolDamagedError
+from affidavit.errors import EnvelopeError, SpoolDamagedError
 from affidavit.lineage import Made, SealedPayload, parse_json, record_bytes
 
 
@@ -38,7 +38,7 @@ class MaskedDecision:
             said = parse_json(content)
             fields = {key: value for key, value in said["fields"].items() if key != "record"}
             return cls(fields, str(said["subject"]), dict(said["taken"]))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (EnvelopeError, TypeError, KeyError, AttributeError) as error:
             raise SpoolDamagedError(
                 f"A spooled decision cannot be read: {error}.",
                 hint="Drain it with the version of Affidavit that wrote it.",

@@ -139,6 +139,14 @@ class _Served:
         value = row.get(self._subject) if self._subject else None
         return "" if value is None else str(value)
 
+    def named_in(self, given: Any) -> str:
+        """Return whom a call is about before the policy has allowed to look closer.
+
+        Nothing of the user's is called for it, and features that are no mapping are not read.
+        """
+        plain = isinstance(given, Mapping) and not callable(self._subject)
+        return self.subject_of(given) if plain else ""
+
 
 class _ServeGuard:
     """One served call."""
@@ -162,13 +170,14 @@ class _ServeGuard:
         self._model = resolved[0]
         self._actor = acting(self._settings)
         self._plan = plan = self._served.plan(self._home, self._settings, resolved, self._actor)
-        if self._settings.durability == "log":
-            self._ruling = enforce(self._home, self._settings, plan.question)
-        else:
-            self._ruling = plan.enforce()
         question = plan.question
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
         given = bound.arguments[names[0]] if names else {}
+        whose = self._served.named_in(given) if plan.masks else ""
+        if self._settings.durability == "log":
+            self._ruling = enforce(self._home, self._settings, question, subject=whose)
+        else:
+            self._ruling = plan.enforce(whose)
         if self._ruling.decision.obligations:
             given = self._govern(question, given)
             if names:

@@ -7,12 +7,13 @@ more than its own features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from affidavit._decision_record import decision_event
 from affidavit._home import Home
+from affidavit._kept_bundles import BundleKeeper
 from affidavit._policy import (
     Ruling,
-    decision_fields,
     denied,
     digest_key,
     engine_for,
@@ -20,21 +21,39 @@ from affidavit._policy import (
 )
 from affidavit._predictions import PredictionTemplate
 from affidavit._question import Question
-from affidavit._recording import spool
+from affidavit._recording import record, spool
+from affidavit._sealed_decisions import message_of
 from affidavit._settings import Settings
-from affidavit.errors import FingerprintError
+from affidavit.errors import FingerprintError, PolicyEngineError
 from affidavit.lineage import (
     MAX_ENTRY,
+    MESSAGE,
     RECORDS,
     Hole,
     RecordTemplate,
+    dump_json,
     new_id,
-    pack_records,
+    pack_record,
     timestamp,
 )
-from affidavit.policies import CachedEngine, Decision
+from affidavit.policies import CachedEngine, Decision, StandingDigest
 
-_HOLES = ("id", "time", "writer", "number")
+_ROOM = 400
+"""How much longer than its template a record may get."""
+
+
+class _Told(NamedTuple):
+    """How a decision is told.
+
+    Args:
+        decision: The decision.
+        template: Its record, less what differs from call to call; None where it cannot be told so.
+        taken: What the mask takes out of it, as JSON; empty where it takes nothing out.
+    """
+
+    decision: Decision | None
+    template: RecordTemplate | None
+    taken: bytes
 
 
 class ServePlan:
@@ -64,17 +83,25 @@ class ServePlan:
         self._settings = settings
         self._actor = actor
         self._document = question.document(settings, time="", request="")
-        self._engine = engine_for(settings, digest_key(home, settings, question))
+        key = digest_key(home, settings, question)
+        self._engine = engine_for(settings, key)
         self._standing = (
             self._engine.standing(question.entrypoint, self._document)
             if isinstance(self._engine, CachedEngine)
             else None
         )
-        self._told: tuple[Decision | None, RecordTemplate | None] = (None, None)
+        self._digest = _standing_digest(self._document, key)
+        self._told = _Told(None, None, b"")
+        self._writer = ("", b"")
         self._what = f"decision {question.entrypoint}"
+        self.masks = bool(settings.mask.apply({"input": self._document})[1])
+        """Whether the mask takes something out of the input."""
 
-    def enforce(self) -> Ruling:
+    def enforce(self, subject: str = "") -> Ruling:
         """Put the question, spool the answer, and raise where it is no.
+
+        Args:
+            subject: Whose data the mask takes out of the record; the actor's where empty.
 
         Raises:
             PolicyDenied: The answer is no, and denials are enforced.
@@ -86,38 +113,80 @@ class ServePlan:
         else:
             document = {**self._document, "time": now, "request_id": identifier}
             decision = self._engine.decide(self.question.entrypoint, document)
-        template = self._template(decision)
-        if template is None:
+        told = self._told
+        if told.decision is not decision:
+            told = self._tell(decision)
+        if told.template is None or self._digest is None:
             # What no entry can hold as it is takes the way that keeps it beside the log.
-            ruling = rule(self._home, self._settings, self.question)
+            ruling = rule(self._home, self._settings, self.question, subject=subject)
         else:
-            said, at = b'"%b"' % identifier.encode(), b'"%b"' % now.encode()
-
-            def body(writer: str, number: int) -> bytes:
-                whose = b'"%b"' % writer.encode()
-                filled = template.fill(id=said, time=at, writer=whose, number=b"%d" % number)
-                return pack_records([filled])
-
-            spool(self._home, self._settings, self._what, RECORDS, 1, body)
+            self._spool(told.template, told.taken, identifier, now, subject)
             ruling = Ruling(identifier, decision)
         if not ruling.decision.allow and self._settings.mode == "enforce":
             raise denied(self.question, ruling, self._actor)
         return ruling
 
-    def _template(self, decision: Decision) -> RecordTemplate | None:
-        known, template = self._told
-        if known is decision:
-            return template
-        holes: dict[str, Any] = {name: Hole(name) for name in _HOLES}
-        document = {**self._document, "time": holes["time"], "request_id": holes["id"]}
-        fields = decision_fields(
-            self._settings, self.question, decision, document, identifier="", time=""
-        )
-        try:
-            template = RecordTemplate("decision", {**fields, "input": document, **holes})
-        except FingerprintError:
+    def _spool(
+        self, template: RecordTemplate, taken: bytes, identifier: str, now: str, subject: str
+    ) -> None:
+        said, at = identifier.encode(), now.encode()
+        digest = b'"hmac-sha256:%b"' % self._digest.digest(said, at)  # type: ignore[union-attr]  # looked at by the caller
+        said, at = b'"%b"' % said, b'"%b"' % at
+        if taken:
+            filled = template.fill(id=said, time=at, digest=digest)
+            content = message_of(filled, subject or self._actor, taken)
+            spool(self._home, self._settings, self._what, MESSAGE, 1, lambda *_: content)
+            return
+
+        def body(writer: str, number: int) -> bytes:
+            known, whose = self._writer
+            if known != writer:
+                whose = b'"%b"' % writer.encode()
+                self._writer = (writer, whose)
+            return pack_record(
+                template.fill(id=said, time=at, digest=digest, writer=whose, number=b"%d" % number)
+            )
+
+        spool(self._home, self._settings, self._what, RECORDS, 1, body)
+
+    def _tell(self, decision: Decision) -> _Told:
+        identifier, now, digest = Hole("id"), Hole("time"), Hole("digest")
+        document = {**self._document, "time": now, "request_id": identifier}
+        origin = self._home.verifier.name
+        event, taken = decision_event(self._settings, origin, decision, document, digest)
+        holes: dict[str, Any] = {"decision_id": identifier, "timestamp": now}
+        if not taken:
+            holes |= {"writer": Hole("writer"), "number": Hole("number")}
+        template, kept = None, b""
+        # A mask may take out even what differs from call to call.
+        if not _has_hole(taken):
+            try:
+                template = RecordTemplate("decision", {**event, **holes})
+                kept = dump_json(taken) if taken else b""
+            except FingerprintError:
+                template = None
+        if template is not None and template.size + len(kept) > MAX_ENTRY - _ROOM:
             template = None
-        if template is not None and template.size > MAX_ENTRY - 200:
-            template = None
-        self._told = (decision, template)
-        return template
+        if template is not None:
+            self._keep_bundle(decision)
+        self._told = told = _Told(decision, template, kept)
+        return told
+
+    def _keep_bundle(self, decision: Decision) -> None:
+        keeper = BundleKeeper.of(self._home)
+        for statement in keeper.statements(self._settings, self._engine, decision):
+            record(self._home, self._settings, f"policy bundle {decision.bundle_digest}", statement)
+
+
+def _has_hole(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_hole(item) for item in value.values())
+    return isinstance(value, Hole)
+
+
+def _standing_digest(document: Mapping[str, Any], key: bytes) -> StandingDigest | None:
+    try:
+        found = StandingDigest(document, key)
+    except PolicyEngineError:
+        return None
+    return found if found.sound else None

@@ -19,6 +19,16 @@ packs = "built"                # with "embedded": a folder that `affidavit polic
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
+[policy.mask]                  # what is not in the decisions' records; sealed beside the log
+remove = ["/input/client/address", "/input/actor/attributes"]   # these by default
+replace = { "/input/purpose" = "withheld" }
+
+[policy.decision_log]          # where `affidavit policy ship` posts decisions, as OPA would
+url = "https://opal.example.org"   # a token goes into AFFIDAVIT_DECISION_LOG_TOKEN
+partition = "credit"           # posted to /logs/credit; to /logs without it
+certificate = "ca.pem"         # whom TLS trusts; the system's authorities by default
+max_bytes = 32768              # the largest upload, compressed
+
 [timestamp]
 url = "https://tsa.example.org"    # the time-stamping authority (RFC 3161) that is asked
 certificate = "tsa.pem"        # its certificates, root included; nothing else is trusted
@@ -53,11 +63,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from affidavit._decision_settings import DecisionLog, read_decision_log, read_mask
+from affidavit._mask import Mask
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {"home", "store", "environment", "on_error", "durability", "file_cache"},
-    "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
+    "policy": {"engine", "url", "bundle", "packs", "data", "mode", "mask", "decision_log"},
     "timestamp": {"url", "certificate"},
     "retention": {"payloads", "records"},
     "people": None,
@@ -89,6 +101,8 @@ class Settings:
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.
+        mask: What is not in the decisions' records.
+        decision_log: Where decisions are shipped to.
         tsa_url: The time-stamping authority that is asked.
         tsa_certificate: The file of the certificates that its answers are verified against.
         payload_days: After how many days personal data may be erased; None keeps it.
@@ -112,6 +126,8 @@ class Settings:
     packs: Path | None = None
     policy_data: Mapping[str, Any] = field(default_factory=dict)
     mode: Literal["enforce", "observe"] = "enforce"
+    mask: Mask = field(default_factory=Mask)
+    decision_log: DecisionLog = field(default_factory=DecisionLog)
     tsa_url: str = ""
     tsa_certificate: Path | None = None
     payload_days: int | None = None
@@ -219,6 +235,8 @@ def _settings(
         packs=folder / str(policy["packs"]) if policy.get("packs") else None,
         policy_data=_policy_data(data_path, data_stamp) if data_path else {},
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
+        mask=read_mask(policy.get("mask", {})),
+        decision_log=read_decision_log(policy.get("decision_log", {}), folder),
         tsa_url=str(stamping.get("url", "")),
         tsa_certificate=folder / str(stamping["certificate"])
         if stamping.get("certificate")

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from affidavit import __version__
+from affidavit._cli_decisions import register_decisions
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
 from affidavit._cli_files import register_files
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(policy, name="policy")
+register_decisions(policy)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         RECORDS,
         SPOOL_PAGE,
         list_segments,
+        pack_record,
         pack_records,
         segment_sizes,
     )
@@ -178,7 +179,9 @@ _SOURCES = {
         "_retention": "Retained RetentionRule apply_retention plan_retention retention_facts",
         "_schemas": "schema_for",
         "_spool": "Durability Spool",
-        "_spool_format": "MESSAGE RECORDS SPOOL_PAGE list_segments pack_records segment_sizes",
+        "_spool_format": (
+            "MESSAGE RECORDS SPOOL_PAGE list_segments pack_record pack_records segment_sizes"
+        ),
         "_spool_reading": "Lost Message Place wipe",
         "_stamp_rows": "keep_stamp newest_stamped stamps_of",
         "_statement": "Resource Statement resources statement_id",
@@ -329,6 +332,7 @@ __all__ = [
     "open_signer",
     "open_store",
     "open_writer",
+    "pack_record",
     "pack_records",
     "parse_entry",
     "parse_json",

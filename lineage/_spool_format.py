@@ -174,6 +174,11 @@ def pack_records(bodies: list[bytes]) -> bytes:
     return b"".join([len(body).to_bytes(4, "little") + body for body in bodies])
 
 
+def pack_record(body: bytes) -> bytes:
+    """Return the content of a frame of one finished record, as `pack_records` does."""
+    return len(body).to_bytes(4, "little") + body
+
+
 def unpack_records(content: bytes) -> list[bytes]:
     """Return the records in a frame's content.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from affidavit.policies._decision import Decision
     from affidavit.policies._engine import CacheProfile
+    from affidavit.policies._manifest import Bundle
 
 __all__ = ["CachedEngine", "StandingRequest"]
 
@@ -96,6 +97,11 @@ class CachedEngine:
     def bundle_digest(self) -> str:
         """The digest of the engine's rules and data."""
         return self._inner.bundle_digest
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The engine's rules and data, where it holds them itself."""
+        return getattr(self._inner, "bundle", None)
 
     def clear(self) -> None:
         """Forget every answer."""
