@@ -128,10 +128,15 @@ def kept_bundle(home: Home, revision: str) -> Bundle:
         try:
             found = _read_kept(home, index, revision)
         except AffidavitError as error:
-            trouble = error
+            trouble = trouble if isinstance(trouble, VerificationError) else error
             continue
         if found is not None:
             return found
+    if isinstance(trouble, NotFoundError):
+        raise NotFoundError(
+            f"The policy bundle {revision} was kept, and its file is gone: {trouble.message}",
+            hint="Supply its archive: affidavit policy keep FILE.",
+        )
     if trouble is not None:
         raise VerificationError(
             f"The policy bundle {revision} is kept, and does not hold: {trouble.message}",

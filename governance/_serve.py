@@ -7,7 +7,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
@@ -171,8 +171,8 @@ class _ServeGuard:
         self._actor = acting(self._settings)
         self._plan = plan = self._served.plan(self._home, self._settings, resolved, self._actor)
         question = plan.question
-        names = [name for name in bound.arguments if name not in {"self", "cls"}]
-        given = bound.arguments[names[0]] if names else {}
+        name = _first(bound.arguments)
+        given = bound.arguments[name] if name else {}
         whose = self._served.named_in(given) if plan.masks else ""
         if self._settings.durability == "log":
             self._ruling = enforce(self._home, self._settings, question, subject=whose)
@@ -180,8 +180,8 @@ class _ServeGuard:
             self._ruling = plan.enforce(whose)
         if self._ruling.decision.obligations:
             given = self._govern(question, given)
-            if names:
-                bound.arguments[names[0]] = given
+            if name:
+                bound.arguments[name] = given
         if self._settings.durability != "log":
             self._plain = plain_row(given)
         if self._plain is not None and len(given) <= MOST_FIELDS:
@@ -302,6 +302,14 @@ class _ServeGuard:
             except SubjectKeyConflictError:
                 if attempt == _ATTEMPTS - 1:
                     raise
+
+
+def _first(names: Iterable[str]) -> str:
+    """Return the name of the argument that the features come in; empty where there is none."""
+    for name in names:
+        if name not in {"self", "cls"}:
+            return name
+    return ""
 
 
 def _met(given: Any, obligations: Sequence[Obligation], keys: Mapping[str, bytes]) -> Any:

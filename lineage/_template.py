@@ -9,6 +9,10 @@ from typing import Any
 
 from affidavit.lineage._records import record_bytes
 
+# Nobody who gives a value can know it. One for all: to compile a pattern costs more than the rest.
+_MARK = secrets.token_hex(16)
+_MARKS = re.compile(f'"{_MARK}[0-9a-f]{{4}}"')
+
 
 class RecordTemplate:
     """A record in which some members are filled in later.
@@ -23,10 +27,8 @@ class RecordTemplate:
     def __init__(self, kind: str, fields: Mapping[str, Any]) -> None:
         marks: dict[str, str] = {}
         body = record_bytes(kind, {k: _marked(value, marks) for k, value in fields.items()})
-        # A pattern of no marks would match everywhere.
-        pattern = "|".join(f'"{mark}"' for mark in marks) or "(?!)"
-        pieces = re.split(pattern, body.decode())
-        found = [mark[1:-1] for mark in re.findall(pattern, body.decode())]
+        pieces = _MARKS.split(body.decode())
+        found = [mark[1:-1] for mark in _MARKS.findall(body.decode())]
         self._parts = [b""] * (2 * len(pieces) - 1)
         self._parts[::2] = [piece.encode() for piece in pieces]
         self._holes = [(2 * n + 1, marks[mark]) for n, mark in enumerate(found)]
@@ -52,7 +54,7 @@ class Hole(str):
 
 def _marked(value: Any, marks: dict[str, str]) -> Any:
     if isinstance(value, Hole):
-        mark = secrets.token_hex(16)
+        mark = f"{_MARK}{len(marks):04x}"
         marks[mark] = str(value)
         return mark
     if isinstance(value, Mapping):

@@ -169,8 +169,8 @@ def test_observing_records_a_denial_and_lets_the_call_proceed(configure, home, r
     assert fit() == 5
     row = reader.decisions(limit=1)[0]
     record = reader.entry(row["entry"]).record
-    assert (record["allow"], record["mode"]) == (False, "observe")
-    assert record["decision"]["deny"][0]["rule"] == "purpose.prohibited"
+    assert (record["result"]["allow"], record["custom"]["mode"]) == (False, "observe")
+    assert record["result"]["deny"][0]["rule"] == "purpose.prohibited"
     run = reader.statement(reader.newest("run")).predicate["urn:affidavit:run:v1"]
     assert run["decision"] == row["id"]
 
@@ -185,7 +185,7 @@ def test_an_engine_that_does_not_answer_denies_and_the_record_says_so(configure,
     with pytest.raises(aff.PolicyDenied):
         fit()
     record = reader.entry(reader.decisions(limit=1)[0]["entry"]).record
-    assert record["decision"]["deny"][0]["rule"].startswith("engine.")
+    assert record["result"]["deny"][0]["rule"].startswith("engine.")
 
 
 def test_a_person_without_a_role_in_the_table_has_the_default_one_only(configure, home, risk):

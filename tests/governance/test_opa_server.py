@@ -70,9 +70,9 @@ def test_an_opa_server_decides_and_its_obligations_are_applied(opa, configured):
     assert set(frame["name"]).isdisjoint({"Ada", "Grace"})
     assert frame["name"][0] == frame["name"][1] != frame["name"][2]
     newest = aff.Reader(configured).decisions(limit=1)[0]
-    decision = aff.Reader(configured).decision(newest["id"]).record["decision"]
-    assert decision["engine"] != "embedded"
-    assert decision["bundle_digest"] == opa.bundle.digest
+    record = aff.Reader(configured).decision(newest["id"]).record
+    assert record["custom"]["engine"] == "opa-server"
+    assert record["bundles"] == {"affidavit": {"revision": opa.bundle.digest}}
 
 
 def test_with_opa_killed_every_call_is_denied_and_recorded_until_it_is_back(opa, configured):
@@ -122,7 +122,7 @@ def test_the_whole_small_loop_runs_with_an_opa_server(opa, configured, tmp_path)
     subprocess.run([sys.executable, "-c", code, support, folder, config], check=True, timeout=300)
     home = aff.open_home(folder)
     engines = {
-        aff.Reader(home).decision(row["id"]).record["decision"]["engine"]
+        aff.Reader(home).decision(row["id"]).record["custom"]["engine"]
         for row in aff.Reader(home).decisions(limit=100)
     }
     assert len(engines) == 1

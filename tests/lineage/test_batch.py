@@ -17,10 +17,15 @@ from affidavit.lineage.tables import INDEX_TABLES, TILE, insert_rows
 
 KEY = SigningKey.generate()
 STATEMENTS = [statement.sign(KEY).to_bytes() for statement in (run(1), dataset(2), approval())]
+NAMES = {
+    "prediction": ("id", "time"),
+    "decision": ("decision_id", "timestamp"),
+    "access": ("id", "time"),
+}
 cells = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text())
 records = st.builds(
     lambda kind, fields, identifier, time: dump_json(
-        {**fields, "record": kind, "id": identifier, "time": time}
+        {**fields, "record": kind, **dict(zip(NAMES[kind], (identifier, time), strict=True))}
     ),
     st.sampled_from(["prediction", "decision", "access"]),
     st.dictionaries(
@@ -30,14 +35,18 @@ records = st.builds(
                 "model_digest",
                 "actor",
                 "outcome",
-                "entrypoint",
-                "resource",
-                "allow",
+                "path",
+                "requested_by",
+                "input",
+                "result",
+                "custom",
                 "action",
                 "object",
             ]
         ),
-        cells,
+        cells
+        | st.dictionaries(st.sampled_from(["resource", "allow", "name"]), cells)
+        | st.builds(lambda name: {"resource": {"name": name}}, cells),
     ),
     st.text(max_size=5).filter(lambda text: text.isascii()),
     st.text(max_size=5).filter(lambda text: text.isascii()),
@@ -87,7 +96,8 @@ def test_a_batch_counts_records_and_keeps_the_rest(bodies):
         b'{"record":null,"id":"1","time":"t"}',
         b'{"record":"prediction","id":1,"time":"t"}',
         b'{"record":"prediction","id":"1"}',
-        b'{"record":"decision","id":"1","time":null}',
+        b'{"record":"decision","decision_id":"1","timestamp":null}',
+        b'{"record":"decision","id":"1","time":"t"}',
         b'{"record":"access","time":"t"}',
         b'{"record":"prediction","id":"1","time":"t","id":"1"}',
     ],
@@ -115,7 +125,17 @@ def test_cells_stand_in_the_order_of_the_columns():
         columns = tuple(tables[kind].columns.keys())
         assert columns == ("entry", "ordinal", *fields[kind])
         value = {name: f"value of {name}" for name in columns if name != "allow"} | {"allow": True}
-        body = dump_json({**value, "record": kind, "id": "value of id"})
+        said = {**value, "id": "value of id"}
+        if kind == "decision":
+            said = {
+                "decision_id": "value of id",
+                "timestamp": value["time"],
+                "path": value["entrypoint"],
+                "requested_by": value["actor"],
+                "input": {"resource": {"name": value["resource"]}},
+                "result": {"allow": True},
+            }
+        body = dump_json({**said, "record": kind})
         (row,) = read_batch([body], 7).rows[kind]
         assert row == (7, 0, *(value[name] for name in columns[2:]))
 

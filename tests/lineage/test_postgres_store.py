@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from forks import appending, exit_code, fork_and, forking_while_writing
-from logs import dataset, furnish, record, start
+from logs import dataset, decision_fields, furnish, record, start
 from postgres import running
 from real import need
 
@@ -94,7 +94,8 @@ def test_a_reader_sees_one_state_however_long_it_reads(log):
 def test_an_entry_is_logged_whatever_its_names_are(log, name):
     import json
 
-    fields = json.loads(record("decision", 7)) | {"resource": name, "id": name, "actor": name}
+    named = decision_fields(name, name, allow=True, actor=name)
+    fields = json.loads(record("decision", 7)) | {"decision_id": name, **named}
     body = json.dumps(fields).encode()
     index = log.ledger.append([body])[0]
     assert log.ledger.entry(index) == body

@@ -36,6 +36,8 @@ from affidavit.lineage import (
     prove_entry,
     prove_extension,
     record_bytes,
+    record_id,
+    record_time,
     reindex,
     retention_facts,
     schema_for,
@@ -84,11 +86,13 @@ def retain(log, what, key=None):
 
 def serve(log, serial, age, subject=None, *, kind="prediction", **more):
     """Log a record of an age in days, with personal data where it is of somebody."""
-    facts = {"id": f"{kind}-{serial}", "time": timestamp(NOW - age * DAY), **more}
+    named = ("decision_id", "timestamp") if kind == "decision" else ("id", "time")
+    said = (f"{kind}-{serial}", timestamp(NOW - age * DAY))
+    facts = {**dict(zip(named, said, strict=True)), **more}
     payloads = []
     if subject is not None:
         wrapped = log.ledger.subject_keys([subject]).get(subject)
-        payload, digests = VAULT.seal(facts["id"], subject, {"plain": "x" * 80}, wrapped)
+        payload, digests = VAULT.seal(said[0], subject, {"plain": "x" * 80}, wrapped)
         payloads, facts["fields"] = [payload], digests
     return log.ledger.append([record_bytes(kind, facts)], payloads)[0]
 
@@ -259,15 +263,15 @@ def test_a_hold_keeps_the_records_and_data_of_its_data_subject(served):
 def test_a_hold_keeps_the_decision_and_the_readings_of_what_it_keeps(served):
     log = served
     person = VAULT.pseudonym("eve")
-    serve(log, 1, 90, kind="decision", entrypoint="e", resource="r", allow=True)
+    serve(log, 1, 90, kind="decision", path="e", result={"allow": True})
     serve(log, 500, 90, person, decision="decision-1")
     serve(log, 2, 90, kind="access", actor="a", action="disclose", object="prediction-500")
-    serve(log, 3, 90, kind="decision", entrypoint="e", resource="r", allow=True)
+    serve(log, 3, 90, kind="decision", path="e", result={"allow": True})
     hold(log, person)
     # Behind entries that are a day old, these count as a day old.
     assert retain(log, rule(records=50)).records == 45
     retain(log, rule(records=0.9))
-    ids = {parse_entry(body)["id"] for _, body in log.ledger.entries() if b'"record"' in body}
+    ids = {record_id(parse_entry(body)) for _, body in log.ledger.entries() if b'"record"' in body}
     assert ids == {"decision-1", "prediction-500", "access-2"}
 
 
@@ -662,7 +666,7 @@ def test_after_any_retention_everything_left_proves_and_anything_else_missing_sh
         said_of_it = parse_entry(original[index])
         assert isinstance(said_of_it, dict)
         assert newest is not None
-        assert datetime.fromisoformat(said_of_it["time"]) < NOW - newest * DAY
+        assert datetime.fromisoformat(record_time(said_of_it)) < NOW - newest * DAY
     of_held = {
         row[0]
         for person in held

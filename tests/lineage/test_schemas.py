@@ -20,6 +20,7 @@ from affidavit.lineage import (
     GAP,
     HOLD,
     MODEL_SIGNATURE,
+    POLICY_BUNDLE,
     REPORT,
     RETENTION,
     RUN_FIELD,
@@ -43,6 +44,7 @@ PREDICATES = [
     BUNDLE,
     RETENTION,
     MODEL_SIGNATURE,
+    POLICY_BUNDLE,
 ]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
@@ -89,7 +91,7 @@ def test_records_fit_their_schema(kind):
     value = parse_json(record(kind, 1))
     check(kind, value)
     with pytest.raises(jsonschema.ValidationError):
-        check(kind, {**value, "time": "yesterday"})
+        check(kind, {**value, "timestamp" if kind == "decision" else "time": "yesterday"})
     with pytest.raises(jsonschema.ValidationError):
         check(kind, {**value, "record": "gossip"})
 

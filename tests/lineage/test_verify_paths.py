@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import ORIGIN, TIME, dataset, run, start
+from logs import ORIGIN, TIME, dataset, decision_fields, run, start
 
 from affidavit.lineage import (
     RETENTION,
@@ -50,11 +51,14 @@ SIZES = [1, 2, 700, LENGTH - 1, LENGTH, LENGTH + 1, 1900, 2 * LENGTH + 5, 3000, 
 def numbered(kind, index, number):
     fields = {
         "prediction": {"model": "m", "model_digest": "sha256:00", "outcome": "0.7"},
-        "decision": {"entrypoint": "serve", "resource": "m", "allow": index % 3 == 0},
+        "decision": decision_fields("serve", "m", allow=index % 3 == 0, actor=f"é{index}"),
         "access": {"action": "read", "object": "report"},
     }[kind]
-    which = {"writer": WRITERS[index // 7 % 2], "number": number, "actor": f"é{index}"}
-    return record_bytes(kind, {"id": f"{kind}-{index}", "time": TIME, **which, **fields})
+    which = {"writer": WRITERS[index // 7 % 2], "number": number}
+    own = {"id": f"{kind}-{index}", "time": TIME, "actor": f"é{index}"}
+    if kind == "decision":
+        own = {"decision_id": own["id"], "timestamp": TIME}
+    return record_bytes(kind, {**own, **which, **fields})
 
 
 def event(index, writer, **said):
@@ -451,9 +455,9 @@ def resigned(original, tmp_path, **changed):
 @pytest.mark.parametrize(
     "bad",
     [
-        lambda body: b'{"actor":"a",' + body[1:],
-        lambda body: body[:-1] + b',"time":"' + TIME.encode() + b'"}',
-        lambda body: body.replace(b'"time"', b'"id":"x","time"'),
+        lambda body: b'{"number":1,' + body[1:],
+        lambda body: body[:-1] + b"," + re.search(rb'"record":"[a-z]+"', body)[0] + b"}",
+        lambda body: body.replace(b'"number"', b'"number":1,"number"'),
         lambda _: b'{"record":"gossip","id":"1","time":"t"}',
         lambda _: b'{"record":"prediction","id":1,"time":"t"}',
         lambda _: b'{"payload":"","payloadType":"","signatures":[]}',

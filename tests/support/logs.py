@@ -171,14 +171,24 @@ def approval(actor: str = "ada@example.org") -> Statement:
 def record(kind: str, number: int) -> bytes:
     fields = {
         "prediction": {"model": "credit-risk@production", "model_digest": "sha256:" + digest(1000)},
-        "decision": {"entrypoint": "serve", "resource": "credit-risk", "allow": True},
+        "decision": decision_fields("serve", "credit-risk", allow=True, actor="pipeline"),
         "access": {"action": "read", "object": "report"},
         "writer": {"writer": "ab" * 16, "event": "opened", "place": "here", "outcome": "closed"},
     }[kind]
-    return record_bytes(
-        kind,
-        {"id": f"{kind}-{number}", "time": TIME, "actor": "pipeline", "outcome": "0.7", **fields},
-    )
+    own = {"id": f"{kind}-{number}", "time": TIME, "actor": "pipeline", "outcome": "0.7"}
+    if kind == "decision":
+        own = {"decision_id": own["id"], "timestamp": TIME}
+    return record_bytes(kind, {**own, **fields})
+
+
+def decision_fields(path: str, resource: str, *, allow: bool, actor: str) -> dict:
+    """Return what the index reads of a decision's record, less its id and time."""
+    return {
+        "path": path,
+        "input": {"resource": {"name": resource}},
+        "result": {"allow": allow, "deny": [], "warn": [], "obligations": []},
+        "requested_by": actor,
+    }
 
 
 def start(folder: Path, server: Server | None = None) -> Log:
