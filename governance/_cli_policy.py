@@ -26,7 +26,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Ask the policy engine one question; nothing is recorded. Exit 0 allow, 1 deny."""
-    from affidavit._policy import engine_for
+    from affidavit._engines import engine_for
     from affidavit._settings import load_settings
 
     decision = engine_for(load_settings()).decide(entrypoint, _input(source))

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
@@ -85,6 +86,11 @@ def _compiling() -> Iterator[None]:
         yield
     finally:
         wasmtime.Config = usual  # type: ignore[misc]  # what it was
+
+
+def _close(pid: int, policy: OpaWasmPolicy) -> None:
+    if os.getpid() == pid:
+        threading.Thread(target=policy.close, name="affidavit-opa-close", daemon=True).start()
 
 
 class EmbeddedEngine:
@@ -211,6 +217,9 @@ class EmbeddedEngine:
                 policy.set_data(canonical_input(self._bundle.data))
             except opapywasm.OpaWasmError as error:
                 raise PolicyEngineError(f"The policy module cannot be run: {error}.") from error
+            # What is no longer used, as after a change of the bundle, gives its memory back. In a
+            # thread of its own: the collector may run where the host holds its lock.
+            weakref.finalize(self, _close, pid, policy).atexit = False
             self._loaded = (pid, policy)
             return policy
 
