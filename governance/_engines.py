@@ -67,6 +67,8 @@ def _engine(settings: Settings, digest_key: bytes | None, token: str | None) -> 
         json.dumps(settings.policy_data, sort_keys=True),
         settings.opa_bundle,
         settings.opa_ca,
+        settings.verification_key,
+        settings.bundle_scope,
         settings.policy_timeout,
         token,
     )
@@ -90,8 +92,28 @@ def _embedded(settings: Settings, digest_key: bytes | None, _: str | None) -> En
             bundle=settings.packs,
             deadline_ms=max(1, round(seconds * 1000)),
             digest_key=digest_key,
+            key=_verification_key(settings),
+            scope=settings.bundle_scope,
         )
     )
+
+
+def _verification_key(settings: Settings) -> bytes | None:
+    """Return the key that must have signed the packs, where one is set."""
+    path = settings.verification_key
+    if path is None:
+        return None
+    if settings.policy_data:
+        raise ConfigurationError(
+            "A verification key is set, and policy data that no signature covers.",
+            hint="Put the data into the bundle: affidavit policy bundle FILE --sign KEY.",
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The verification key {path} cannot be read: {error.strerror}."
+        ) from error
 
 
 def _server(settings: Settings, digest_key: bytes | None, token: str | None) -> Engine:
@@ -99,6 +121,11 @@ def _server(settings: Settings, digest_key: bytes | None, token: str | None) -> 
         raise ConfigurationError(
             "The policy engine is an OPA server, but no url is set.",
             hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
+        )
+    if settings.verification_key is not None:
+        raise ConfigurationError(
+            "A verification key is set, and an OPA server, which verifies its bundle itself.",
+            hint="Start it with --verification-key, and set `bundle` to the bundle's digest.",
         )
     return OpaServerEngine(
         settings.opa_url,

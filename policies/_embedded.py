@@ -109,10 +109,14 @@ class EmbeddedEngine:
         memory_pages: Memory that one evaluation may use, in pages of 64 KiB.
         concurrency: Evaluations that may run at once; others wait, at most for the deadline.
         digest_key: Key for the digest of the input (HMAC-SHA256); None gives a bare SHA-256.
+        key: The public key in PEM that must have signed the bundle, which is then an archive.
+        scope: What its signature must be for.
 
     Raises:
-        ConfigurationError: The data name an unknown section, or a number is not positive.
-        PolicyEngineError: The bundle is missing or its files are not those of its manifest.
+        ConfigurationError: The data name an unknown section, a number is not positive, or the key
+            cannot be used.
+        PolicyEngineError: The bundle is missing, its files are not those of its manifest, or its
+            signature does not hold.
     """
 
     name = "opa-wasm"
@@ -126,13 +130,15 @@ class EmbeddedEngine:
         memory_pages: int = 4096,
         concurrency: int = 2,
         digest_key: bytes | None = None,
+        key: bytes | None = None,
+        scope: str = "",
     ) -> None:
         if deadline_ms < 1 or memory_pages < 2 or concurrency < 1:
             raise ConfigurationError(
                 f"The embedded engine needs deadline_ms ≥ 1, memory_pages ≥ 2 and concurrency ≥ 1; "
                 f"found {deadline_ms}, {memory_pages} and {concurrency}."
             )
-        self._bundle = open_bundle(bundle).with_data(data)
+        self._bundle = open_bundle(bundle, key=key, scope=scope).with_data(data)
         self._digest = self._bundle.digest
         self._instants = grant_instants(self._bundle.data)
         self._deadline_ms = deadline_ms

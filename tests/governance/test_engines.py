@@ -181,3 +181,62 @@ def test_a_time_budget_that_is_none_is_refused(configured, tmp_path, value):
     (tmp_path / "affidavit.toml").write_text(f"[policy]\ntimeout = {value}\n")
     with pytest.raises(ConfigurationError, match=r"policy\.timeout"):
         aff.load_settings()
+
+
+def keys(folder, name):
+    """A new key on P-256: its private half in PEM, and the file of its public one."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = folder / f"{name}.pub"
+    path.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    how = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(serialization.Encoding.PEM, *how), path
+
+
+def test_with_a_verification_key_only_what_it_signed_decides(
+    configured, read, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_engines, "PAUSE_S", 0.0)
+    mine, _ = keys(tmp_path, "mine")
+    other, _ = keys(tmp_path, "other")
+    settings = '[policy]\npacks = "bundle.tar.gz"\nverification_key = "mine.pub"\nscope = "prod"\n'
+    (tmp_path / "affidavit.toml").write_text(settings)
+    file = tmp_path / "bundle.tar.gz"
+    signed = server_bundle(file, key=mine, scope="prod")
+    read()
+    assert newest(configured)["bundle_digest"] == signed.digest
+    for wrong in ({}, {"key": other, "scope": "prod"}, {"key": mine, "scope": "test"}):
+        server_bundle(file, **wrong)
+        with pytest.raises(aff.PolicyDenied, match=r"engine\.unloadable.*sign"):
+            read()
+    server_bundle(file, key=mine, scope="prod")
+    read()
+    (tmp_path / "mine.pub").write_bytes((tmp_path / "other.pub").read_bytes())
+    with pytest.raises(aff.PolicyDenied, match=r"engine\.unloadable.*sign"):
+        read()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'verification_key = "mine.pub"',
+        'verification_key = "mine.pub"\npacks = "bundle.tar.gz"\ndata = "data.json"',
+        'verification_key = "absent.pub"\npacks = "bundle.tar.gz"',
+        'verification_key = "mine.pub"\nengine = "opa"\nurl = "http://127.0.0.1:9"',
+        'engine = "opa"',
+    ],
+)
+def test_settings_that_verify_nothing_deny(configured, read, tmp_path, settings):
+    mine, _ = keys(tmp_path, "mine")
+    (tmp_path / "data.json").write_text('{"access": {"default_role": "engineer"}}')
+    server_bundle(tmp_path / "bundle.tar.gz", key=mine)
+    (tmp_path / "affidavit.toml").write_text(f"[policy]\n{settings}\n")
+    with pytest.raises(aff.PolicyDenied, match=r"engine\.unloadable"):
+        read()
+    assert newest(configured)["allow"] is False
