@@ -4,6 +4,7 @@
 /.manifest       {"metadata": {"affidavit": {…}}, "rego_version": 1, "revision": "sha256:…", …}
 /data.json       the data in force, in canonical form
 /packs/….rego    the sources
+/packs/…/schema.json  what each section of the data must fit
 /policy.wasm     the compiled module
 /.signatures.json    where it is signed
 ```
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pack_files", "read_bundle", "unpack_files", "write_bundle"]
 
-_MANIFEST, _MODULE, _DATA = ".manifest", "policy.wasm", "data.json"
+_MANIFEST, _MODULE, _DATA, _SCHEMA = ".manifest", "policy.wasm", "data.json", "schema.json"
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_FILES = 4096
 _NAME = re.compile(r"[^\x00-\x1f\x7f\\/]+(?:/[^\x00-\x1f\x7f\\/]+)*")
@@ -93,6 +94,7 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
         _MANIFEST: canonical_input(manifest),
         _DATA: canonical_input(bundle.data),
         **{name: bundle.sources[name] for name in sorted(bundle.sources)},
+        **{name: bundle.schemas[name] for name in sorted(bundle.schemas)},
         _MODULE: bundle.module,
     }
 
@@ -200,7 +202,8 @@ def _bundle(files: Mapping[str, bytes]) -> Bundle:
             raise _refuse(f"it holds no {name}")
     sources = {name: files[name] for name in sorted(files) if name.endswith(".rego")}
     data = {name: files[name] for name in files if name.rpartition("/")[2] == _DATA}
-    surplus = sorted(set(files) - {*sources, *data, _MANIFEST, _MODULE, SIGNATURES})
+    schemas = {name: files[name] for name in sorted(files) if name.endswith("/" + _SCHEMA)}
+    surplus = sorted(set(files) - {*sources, *data, *schemas, _MANIFEST, _MODULE, SIGNATURES})
     if surplus:
         raise _refuse(f"it holds {surplus[0]}, which is no part of a policy bundle")
     manifest = read_object(_MANIFEST, files[_MANIFEST])
@@ -209,6 +212,7 @@ def _bundle(files: Mapping[str, bytes]) -> Bundle:
     found = {
         "module": {_MODULE: file_digest(files[_MODULE])},
         "sources": {name: file_digest(source) for name, source in sources.items()},
+        "schemas": {name: file_digest(schema) for name, schema in schemas.items()},
     }
     if ours is None:
         said = {**found, "entrypoints": _entrypoints(manifest)}
@@ -223,7 +227,7 @@ def _bundle(files: Mapping[str, bytes]) -> Bundle:
                     f"{name} is not the one in the manifest: expected "
                     f"{ours[group].get(name, 'none')}, found {digests.get(name, 'none')}"
                 )
-    bundle = Bundle(files[_MODULE], ours, sources, mount_data(data))
+    bundle = Bundle(files[_MODULE], ours, sources, mount_data(data), schemas)
     if bundle.digest != manifest.get("revision"):
         raise _refuse(
             f"its rules and data have the digest {bundle.digest}, its revision says "

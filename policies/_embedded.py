@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
 from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
 from affidavit.policies._contract import parse_result
-from affidavit.policies._data import grant_instants
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
+from affidavit.policies._instants import cache_profile
 from affidavit.policies._open import open_bundle
 
 if TYPE_CHECKING:
@@ -140,7 +140,10 @@ class EmbeddedEngine:
             )
         self._bundle = open_bundle(bundle, key=key, scope=scope).with_data(data)
         self._digest = self._bundle.digest
-        self._instants = grant_instants(self._bundle.data)
+        self._profiles = {
+            name: cache_profile(volatile, self._bundle.data)
+            for name, volatile in self._bundle.entrypoints.items()
+        }
         self._deadline_ms = deadline_ms
         self._memory_pages = memory_pages
         self._concurrency = concurrency
@@ -177,8 +180,7 @@ class EmbeddedEngine:
 
     def cache_profile(self, entrypoint: str) -> CacheProfile:
         """What a cache may leave out of account for an entry point."""
-        volatile = self._bundle.entrypoints.get(entrypoint, frozenset())
-        return CacheProfile(volatile, self._instants)
+        return self._profiles.get(entrypoint, CacheProfile())
 
     def load(self) -> None:
         """Compile the module now rather than with the first decision.

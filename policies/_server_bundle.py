@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError
 from affidavit.policies._archive import write_bundle
-from affidavit.policies._data import grant_instants
-from affidavit.policies._engine import CacheProfile
+from affidavit.policies._instants import cache_profile
 from affidavit.policies._open import open_bundle
 from affidavit.policies._signatures import signing_algorithm
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from affidavit.policies._engine import CacheProfile
     from affidavit.policies._manifest import Bundle
 
 __all__ = ["ServerBundle", "server_bundle"]
@@ -105,9 +105,8 @@ def server_bundle(
     """
     whole = open_bundle(bundle).with_data(data)
     replace_file(path, write_bundle(whole, key=key, password=password, scope=scope))
-    instants = grant_instants(whole.data)
     profile = {
-        name: CacheProfile(volatile, instants) for name, volatile in whole.entrypoints.items()
+        name: cache_profile(volatile, whole.data) for name, volatile in whole.entrypoints.items()
     }
     algorithm = "" if key is None else signing_algorithm(key, password)
     return ServerBundle(path, whole.digest, profile, algorithm, scope)

@@ -89,9 +89,10 @@ def test_a_changed_folder_of_packs_is_noticed_when_its_manifest_is_written(
 ):
     (tmp_path / "affidavit.toml").write_text('[policy]\npacks = "built"\n')
     bundle, built = open_bundle(), tmp_path / "built"
+    files = {"policy.wasm": bundle.module, **bundle.sources, **bundle.schemas}
 
     def build(data):
-        for name, content in {"policy.wasm": bundle.module, **bundle.sources}.items():
+        for name, content in files.items():
             (built / name).parent.mkdir(parents=True, exist_ok=True)
             (built / name).write_bytes(content)
         (built / "packs" / "data.json").write_text(json.dumps(data))
