@@ -106,6 +106,10 @@ def diff(
 def keep(
     bundle: Annotated[Path, typer.Argument(help="A bundle's archive.")],
     *,
+    verification_key: Annotated[
+        Path | None, typer.Option(help="The public key in PEM that must have signed it.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="What the signature must be for.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Keep a bundle that past decisions name and the home lacks, so that they can be replayed."""
@@ -114,7 +118,9 @@ def keep(
     from affidavit._kept_bundles import keep_bundle
 
     settings, home = present()
-    revision, entry = keep_bundle(home, settings, read_file(bundle))
+    key = read_file(verification_key) if verification_key is not None else None
+    content = read_file(bundle)
+    revision, entry = keep_bundle(home, settings, content, key=key, scope=scope)
     if as_json:
         print_json({"ok": True, "revision": revision, "entry": entry})
     elif entry is None:

@@ -87,13 +87,17 @@ class BundleKeeper:
         return (_statement(self._home, settings, revision, facts, archive),)
 
 
-def keep_bundle(home: Home, settings: Settings, content: bytes) -> tuple[str, int | None]:
+def keep_bundle(
+    home: Home, settings: Settings, content: bytes, *, key: bytes | None = None, scope: str = ""
+) -> tuple[str, int | None]:
     """Keep a bundle that past decisions name and the home lacks.
 
     Args:
         home: The home.
         settings: Who acts.
         content: The bundle's archive.
+        key: The public key in PEM that must have signed the archive; none where it is unsigned.
+        scope: What the signature must be for.
 
     Returns:
         Its revision, and the log index of the statement; None where the home had it.
@@ -102,13 +106,15 @@ def keep_bundle(home: Home, settings: Settings, content: bytes) -> tuple[str, in
         PolicyEngineError: It is no bundle, or not the one that its revision names.
         LedgerError: It cannot be kept.
     """
-    bundle = read_bundle(content)
+    bundle = read_bundle(content, key=key, scope=scope)
     revision = bundle.digest
     with contextlib.suppress(NotFoundError, VerificationError):
         kept_bundle(home, revision)
         return revision, None
     facts = {"outcome": "supplied", "version": bundle.opa_version}
-    return revision, home.record(_statement(home, settings, revision, facts, content))
+    # Its revision stands in the log, which says more of it than a signature inside.
+    archive = write_bundle(bundle)
+    return revision, home.record(_statement(home, settings, revision, facts, archive))
 
 
 def kept_bundle(home: Home, revision: str) -> Bundle:

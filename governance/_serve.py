@@ -7,12 +7,12 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
-from affidavit._context import acting, note_served, prediction_ids, present
+from affidavit._context import acting, current_client, note_served, prediction_ids, present
 from affidavit._frame_columns import column_names
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
@@ -101,14 +101,15 @@ class _Served:
 
     def plan(self, home: Home, settings: Settings, resolved: _Resolved, actor: str) -> ServePlan:
         """Return the plan of a call, the last one's where nothing has changed."""
-        known = self._plan
+        known, client = self._plan, current_client.get()
         if known is not None:
-            (was_home, was_settings, was_resolved, was_actor), plan = known
+            (was_home, was_settings, was_resolved, was_actor, was_client), plan = known
             if (
                 was_home is home
                 and was_settings is settings
                 and was_resolved is resolved
                 and was_actor == actor
+                and was_client == client
             ):
                 return plan
         model, evidence = resolved
@@ -129,7 +130,7 @@ class _Served:
             "purpose": self.purpose,
         }
         plan = ServePlan(home, settings, question, actor, fields)
-        self._plan = ((home, settings, resolved, actor), plan)
+        self._plan = ((home, settings, resolved, actor, client), plan)
         return plan
 
     def subject_of(self, row: Mapping[str, Any]) -> str:
@@ -171,8 +172,8 @@ class _ServeGuard:
         self._actor = acting(self._settings)
         self._plan = plan = self._served.plan(self._home, self._settings, resolved, self._actor)
         question = plan.question
-        name = _first(bound.arguments)
-        given = bound.arguments[name] if name else {}
+        names = [name for name in bound.arguments if name not in {"self", "cls"}]
+        given = bound.arguments[names[0]] if names else {}
         whose = self._served.named_in(given) if plan.masks else ""
         if self._settings.durability == "log":
             self._ruling = enforce(self._home, self._settings, question, subject=whose)
@@ -180,8 +181,8 @@ class _ServeGuard:
             self._ruling = plan.enforce(whose)
         if self._ruling.decision.obligations:
             given = self._govern(question, given)
-            if name:
-                bound.arguments[name] = given
+            if names:
+                bound.arguments[names[0]] = given
         if self._settings.durability != "log":
             self._plain = plain_row(given)
         if self._plain is not None and len(given) <= MOST_FIELDS:
@@ -302,14 +303,6 @@ class _ServeGuard:
             except SubjectKeyConflictError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-
-
-def _first(names: Iterable[str]) -> str:
-    """Return the name of the argument that the features come in; empty where there is none."""
-    for name in names:
-        if name not in {"self", "cls"}:
-            return name
-    return ""
 
 
 def _met(given: Any, obligations: Sequence[Obligation], keys: Mapping[str, bytes]) -> Any:

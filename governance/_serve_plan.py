@@ -10,15 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from affidavit._decision_record import decision_event
+from affidavit._engines import engine_for
 from affidavit._home import Home
 from affidavit._kept_bundles import BundleKeeper
-from affidavit._policy import (
-    Ruling,
-    denied,
-    digest_key,
-    engine_for,
-    rule,
-)
+from affidavit._policy import Ruling, denied, digest_key, rule
 from affidavit._predictions import PredictionTemplate
 from affidavit._question import Question
 from affidavit._recording import record, spool

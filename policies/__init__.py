@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
+    from affidavit.policies._standby import StandbyEngine
     from affidavit.policies._standing_digest import StandingDigest
 
 _SOURCES = {
@@ -44,6 +45,7 @@ _SOURCES = {
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandbyEngine": "affidavit.policies._standby",
     "StandingDigest": "affidavit.policies._standing_digest",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
@@ -76,6 +78,7 @@ __all__ = [
     "PackTestCase",
     "PackTestReport",
     "ServerBundle",
+    "StandbyEngine",
     "StandingDigest",
     "apply_obligations",
     "apply_to_record",
