@@ -75,7 +75,7 @@ def test_ten_thousand_decisions_are_replayed_alike_and_another_bundle_changes_ju
     assert len({one.entrypoint for one in facts}) == 4
     assert min(Counter(one.allow for one in facts).values()) > 900
     assert sum("erased" in past.record for past in pasts) > 2000
-    assert sum(bool(one.result["obligations"]) for one in facts) > 300
+    assert sum(bool(one.result["obligations"]) for one in facts) > 150
     assert sum("writer" in past.record for past in pasts) > 8000
     # What another bundle changes is known from the inputs: it prohibits one more purpose.
     archive = tmp_path / "other.tar.gz"
