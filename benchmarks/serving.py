@@ -111,7 +111,8 @@ def _spooling(count: int, results: Any, start: Any) -> None:
     def write(writer: str, number: int) -> bytes:
         quoted = (b'"%b"' % text.encode() for text in (new_id(), timestamp(), writer))
         identifier, now, whose = quoted
-        body = template.fill(id=identifier, time=now, writer=whose, number=b"%d" % number)
+        said = {"id": identifier, "time": now, "writer": whose, "number": b"%d" % number}
+        body = template.fill(said)
         return pack_records([body])
 
     spools.append(settings, RECORDS, 1, write)

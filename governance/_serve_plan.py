@@ -111,24 +111,25 @@ class ServePlan:
         told = self._told
         if told.decision is not decision:
             told = self._tell(decision)
-        if told.template is None or self._digest is None:
+        template, standing = told.template, self._digest
+        if template is None or standing is None:
             # What no entry can hold as it is takes the way that keeps it beside the log.
             ruling = rule(self._home, self._settings, self.question, subject=subject)
         else:
-            self._spool(told.template, told.taken, identifier, now, subject)
+            said, at = identifier.encode(), now.encode()
+            digest = b'"hmac-sha256:' + standing.digest(said, at) + b'"'
+            facts = {"id": b'"' + said + b'"', "time": b'"' + at + b'"', "digest": digest}
+            self._spool(template, facts, told.taken, subject)
             ruling = Ruling(identifier, decision)
         if not ruling.decision.allow and self._settings.mode == "enforce":
             raise denied(self.question, ruling, self._actor)
         return ruling
 
     def _spool(
-        self, template: RecordTemplate, taken: bytes, identifier: str, now: str, subject: str
+        self, template: RecordTemplate, facts: dict[str, bytes], taken: bytes, subject: str
     ) -> None:
-        said, at = identifier.encode(), now.encode()
-        digest = b'"hmac-sha256:%b"' % self._digest.digest(said, at)  # type: ignore[union-attr]  # looked at by the caller
-        said, at = b'"%b"' % said, b'"%b"' % at
         if taken:
-            filled = template.fill(id=said, time=at, digest=digest)
+            filled = template.fill(facts)
             content = message_of(filled, subject or self._actor, taken)
             spool(self._home, self._settings, self._what, MESSAGE, 1, lambda *_: content)
             return
@@ -138,9 +139,8 @@ class ServePlan:
             if known != writer:
                 whose = b'"%b"' % writer.encode()
                 self._writer = (writer, whose)
-            return pack_record(
-                template.fill(id=said, time=at, digest=digest, writer=whose, number=b"%d" % number)
-            )
+            facts["writer"], facts["number"] = whose, b"%d" % number
+            return pack_record(template.fill(facts))
 
         spool(self._home, self._settings, self._what, RECORDS, 1, body)
 

@@ -54,30 +54,35 @@ os.register_at_fork(after_in_child=_RANDOM.forget)
 def new_id() -> str:
     """Return a new time-ordered id: a UUID version 7 (RFC 9562 §5.7) as 32 hex digits."""
     digits = _RANDOM.take(19)
-    milliseconds = time.time_ns() // 1_000_000
-    return f"{milliseconds:012x}7{digits[:3]}{_VARIANT[digits[3]]}{digits[4:]}"
+    return f"{_present()[1]}7{digits[:3]}{_VARIANT[digits[3]]}{digits[4:]}"
 
 
 def timestamp(moment: datetime | None = None) -> str:
     """Return a moment, by default this one, as RFC 3339 in UTC with milliseconds and ``Z``."""
     if moment is None:
-        return _now()
+        return _present()[2]
     at = moment.astimezone(UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
 
 
-_second = (0, "")
+_Moment = tuple[int, str, str]
+_second, _moment = (0, ""), (0, "", "")
 
 
-def _now() -> str:
-    # A service asks many times within one second, and most of the text stays the same.
-    global _second  # noqa: PLW0603  # one tuple, replaced whole
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+def _present() -> _Moment:
+    """Return this millisecond: since 1970, as an id begins with it, and as a timestamp."""
+    # A service asks many times within one millisecond, and most of the text stays for a second.
+    global _second, _moment  # noqa: PLW0603  # tuples, replaced whole
+    now, moment = time.time_ns() // 1_000_000, _moment
+    if moment[0] == now:
+        return moment
+    seconds, milliseconds = divmod(now, 1000)
     known, text = _second
     if known != seconds:
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         _second = (seconds, text)
-    return f"{text}.{milliseconds:03d}Z"
+    _moment = moment = (now, f"{now:012x}", f"{text}.{milliseconds:03d}Z")
+    return moment
 
 
 def record_bytes(kind: str, fields: dict[str, Any]) -> bytes:

@@ -34,7 +34,7 @@ class RecordTemplate:
         self._holes = [(2 * n + 1, marks[mark]) for n, mark in enumerate(found)]
         self.size = len(body)
 
-    def fill(self, **values: bytes) -> bytes:
+    def fill(self, values: Mapping[str, bytes]) -> bytes:
         """Return the record with its holes filled.
 
         Args:
