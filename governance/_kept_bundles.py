@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 from affidavit._context import acting
 from affidavit._evidence import verified_statement
 from affidavit._read import Reader
-from affidavit._recording import keep_artifact
-from affidavit.errors import AffidavitError, NotFoundError, VerificationError
+from affidavit._recording import keep_artifact, note_gap
+from affidavit.errors import (
+    AffidavitError,
+    ConfigurationError,
+    LedgerError,
+    NotFoundError,
+    PolicyError,
+    VerificationError,
+)
 from affidavit.lineage import POLICY_BUNDLE, Resource, Statement, resources, timestamp
 from affidavit.policies import Bundle, Decision, Engine, open_bundle, read_bundle, write_bundle
 
@@ -65,25 +72,36 @@ class BundleKeeper:
             decision: What was decided.
 
         Raises:
-            LedgerError: The log cannot be read, or the archive not be kept.
+            LedgerError: The log cannot be read, or the archive not be kept, and ``on_error`` is
+                ``block``.
         """
-        revision = decision.bundle_digest
-        if self.knows(revision):
+        if self.knows(decision.bundle_digest):
             return ()
+        try:
+            return self._missing(settings, engine, decision)
+        except LedgerError as error:
+            if settings.on_error == "block":
+                raise
+            note_gap(self._home, settings, f"{_NAME} {decision.bundle_digest}", error)
+            return ()
+
+    def _missing(
+        self, settings: Settings, engine: Engine, decision: Decision
+    ) -> tuple[Statement, ...]:
+        revision = decision.bundle_digest
         outcomes = _outcomes(self._home, revision)
         if outcomes - {"not kept"}:
             self._known.add(revision)
             return ()
-        bundle = _in_force(settings, engine, revision)
-        if bundle is None and outcomes:
+        archive = _in_force(settings, engine, revision)
+        if archive is None and outcomes:
             self._known.add(revision)
             return ()
         facts = {
-            "outcome": "not kept" if bundle is None else "in force",
+            "outcome": "not kept" if archive is None else "in force",
             "engine": decision.engine,
             "version": decision.engine_version,
         }
-        archive = None if bundle is None else write_bundle(bundle)
         return (_statement(self._home, settings, revision, facts, archive),)
 
 
@@ -171,19 +189,23 @@ def _read_kept(home: Home, index: int, revision: str) -> Bundle | None:
 
 def _outcomes(home: Home, revision: str) -> set[str]:
     reader = Reader(home, settled=False)
-    found = reader.evidence(f"sha256:{_subject(revision).sha256}", _KIND)
-    return {str(reader.statement(index).predicate.get("outcome")) for index in found}
+    found: set[str] = set()
+    for index in reader.evidence(f"sha256:{_subject(revision).sha256}", _KIND):
+        # What the index names and is no statement is as good as missing: another one is made.
+        with contextlib.suppress(NotFoundError, VerificationError):
+            found.add(str(reader.statement(index).predicate.get("outcome")))
+    return found
 
 
-def _in_force(settings: Settings, engine: Engine, revision: str) -> Bundle | None:
-    """Return the bundle behind an engine: its own, else what the settings would give a server."""
+def _in_force(settings: Settings, engine: Engine, revision: str) -> bytes | None:
+    """Return the archive of an engine's bundle: its own, or what the settings give a server."""
     held = getattr(engine, "bundle", None)
-    if isinstance(held, Bundle) and held.digest == revision:
-        return held
-    with contextlib.suppress(AffidavitError):
+    with contextlib.suppress(PolicyError, ConfigurationError):
+        if isinstance(held, Bundle) and held.digest == revision:
+            return write_bundle(held)
         bundle = open_bundle(settings.packs).with_data(settings.policy_data or None)
         if bundle.digest == revision:
-            return bundle
+            return write_bundle(bundle)
     return None
 
 

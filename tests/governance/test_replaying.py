@@ -13,11 +13,16 @@ from decided import MASK, PEOPLE, decide, events, other_bundle, refused, said
 from spawned import FORBIDDEN
 
 import affidavit as aff
-from affidavit._context import current_actor
+from affidavit._context import current_actor, current_client
 from affidavit._kept_bundles import BundleKeeper, kept_bundle
 from affidavit._policy_diff import diff_policy, proposed_engine
 from affidavit._replay import PastDecisions, replay, since_moment
-from affidavit.errors import ConfigurationError, LedgerCorruptError, NotFoundError
+from affidavit.errors import (
+    ConfigurationError,
+    LedgerCorruptError,
+    LedgerUnavailableError,
+    NotFoundError,
+)
 from affidavit.lineage import (
     POLICY_BUNDLE,
     PayloadVault,
@@ -122,6 +127,59 @@ def test_a_masked_value_is_in_no_record_and_the_digest_is_of_the_whole_input(dec
         assert record["custom"]["sealed"]
     found, replayed = counts(decided)
     assert found == {"agrees": len(replayed)}
+
+
+def test_addresses_and_attributes_are_sealed_by_default_and_go_with_the_person(
+    home, configure, cli
+):
+    configure('[people]\n"ada" = {roles = ["service"], attributes = {desk = "branch-nineteen"}}\n')
+    with aff.run("model") as run:
+        run.produce(b"model", "model.pickle")
+    serve = aff.serve("model", purpose="research", subject="person")(lambda _: 1)
+    addresses = ["203.0.113.7", "203.0.113.8"]
+    for actor, address in zip(["ada", "ada"], addresses, strict=True):
+        tokens = current_actor.set(actor), current_client.set(address)
+        serve({"person": "jane"})
+        current_actor.reset(tokens[0])
+        current_client.reset(tokens[1])
+    records = events(home)
+    for record in records:
+        assert record["erased"] == ["/input/client/address", "/input/actor/attributes"]
+        assert len(record["custom"]["sealed"]) == 2
+    decisions = PastDecisions(home)
+    inputs = [decisions.opened(past)[0] for past in decisions.every()]
+    assert [document["client"]["address"] for document in inputs] == addresses
+    assert inputs[0]["actor"]["attributes"] == {"desk": "branch-nineteen"}
+    assert counts(home)[0] == {"agrees": 2}
+    assert cli("erase", "jane", "--reason", "request 3")[0] == 0
+    assert counts(home)[0] == {"erased": 2}
+    stored = b"".join(path.read_bytes() for path in home.folder.rglob("*") if path.is_file())
+    assert not [word for word in (*addresses, "branch-nineteen") if word.encode() in stored]
+
+
+@pytest.mark.parametrize("mode", ["block", "warn", "spool"])
+def test_a_bundle_that_cannot_be_noted_blocks_or_leaves_a_gap(
+    home, configure, monkeypatch, mode, recwarn
+):
+    configure(f'[affidavit]\non_error = "{mode}"\n')
+    with aff.run("model") as run:
+        run.produce(b"model", "model.pickle")
+
+    def unreadable(*_):
+        raise LedgerUnavailableError("the store is away")
+
+    served = aff.serve("model", purpose="research")(lambda _: 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("affidavit._kept_bundles._outcomes", unreadable)
+        if mode == "block":
+            with pytest.raises(LedgerUnavailableError, match="away"):
+                served({"x": 1})
+            return
+        assert served({"x": 1}) == 5
+    assert any("policy bundle" in str(warning.message) for warning in recwarn)
+    with aff.run("later"):
+        pass
+    assert any("policy bundle" in row["name"] for row in aff.Reader(home).statements(kind="gap"))
 
 
 def test_each_way_of_recording_gives_the_same_record(home, configure):
