@@ -15,6 +15,7 @@ from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_dige
 from affidavit.policies._contract import parse_result
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
+from affidavit.policies._evaluation import evaluate, ran_out_of_time
 from affidavit.policies._instants import cache_profile
 from affidavit.policies._open import open_bundle
 
@@ -279,28 +280,26 @@ class EmbeddedEngine:
         except PolicyEngineError as error:
             return denied("input.unserialisable", str(error))
         meta["input_digest"] = input_digest(canonical, self._digest_key)
-        if entrypoint not in self._bundle.entrypoints:
+        if entrypoint not in self._profiles:
             known = ", ".join(self.entrypoints)
             return denied(
                 "engine.entrypoint_unknown",
                 f"There is no entry point {entrypoint!r}; there are {known}.",
             )
         try:
-            policy = self._policy()
-            from opapywasm import UNDEFINED
-
-            raw = policy.evaluate(canonical, entrypoint)
+            results = evaluate(self._policy(), canonical, entrypoint)
         except (PolicyEngineError, MissingDependencyError) as error:
             return denied("engine.unloadable", str(error))
         except Exception as error:  # noqa: BLE001  # whatever fails in the host must deny
             return denied(*self._reason(error))
-        if raw is UNDEFINED:
+        if len(results) != 1:
             return denied("engine.undefined", "The rules gave no result.")
         spent = time.perf_counter_ns() - start
-        return parse_result(entrypoint, raw, duration_ns=spent, **meta)
+        return parse_result(entrypoint, results[0], duration_ns=spent, **meta)
 
     def _reason(self, error: Exception) -> tuple[str, str]:
-        kind = type(error).__name__
-        if kind == "OpaPoolTimeoutError" or "time limit" in str(error):
+        if ran_out_of_time(error):
             return "engine.timeout", f"No decision within {self._deadline_ms} ms."
-        return "engine.failed", f"The evaluation failed ({kind}): {error}"
+        # What wasmtime says goes on with the addresses of the stack.
+        said = str(error).partition("\n")[0]
+        return "engine.failed", f"The evaluation failed ({type(error).__name__}): {said}"
