@@ -113,7 +113,7 @@ def test_a_grant_expires_at_its_instant_however_that_is_written(start_opa, reque
         "ada ",
         "\u0430da",
         "ad\u200ba",
-        "ａda",
+        "\uff41da",
     ],
 )
 def test_a_name_that_looks_like_another_has_none_of_its_rights(guarded, request_for, name):
