@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
+from affidavit.policies._builtins import BUILTINS
 from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
 from affidavit.policies._contract import parse_result
 from affidavit.policies._decision import Decision
@@ -199,6 +200,8 @@ class EmbeddedEngine:
             return loaded[1]
         try:
             import opapywasm
+
+            from affidavit.policies._host import host_policy
         except ImportError as error:
             raise PolicyEngineError(
                 "The policy engine's library opapywasm is not installed.",
@@ -221,7 +224,7 @@ class EmbeddedEngine:
             )
             try:
                 with _compiling():
-                    policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
+                    policy = host_policy(self._bundle.module, config)
                 self._check(policy)
                 policy.set_data(canonical_input(self._bundle.data))
             except opapywasm.OpaWasmError as error:
@@ -240,11 +243,13 @@ class EmbeddedEngine:
             raise PolicyEngineError(
                 f"The policy module asks its host for {needed}, the manifest says {said}."
             )
-        if needed:
-            # A host's imitation of a builtin may decide differently from OPA; none is given.
+        missing = sorted(set(needed) - set(BUILTINS))
+        if missing:
+            # A host's imitation of a function may decide differently from OPA, and one that looks
+            # at the clock or the network could not be replayed: these are not given.
             policy.close()
             raise PolicyEngineError(
-                f"The policy module needs functions that this host does not have: {needed}.",
+                f"The policy module needs functions that this host does not have: {missing}.",
                 hint="Write the rules without them, or use an OPA server.",
             )
         if set(policy.entrypoints) != set(self._bundle.entrypoints):
