@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from affidavit.policies._apply_record import apply_to_record
     from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
+    from affidavit.policies._builtins import host_builtins
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
     from affidavit.policies._contract import parse_result
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations
     from affidavit.policies._open import open_bundle
-    from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
+    from affidavit.policies._packtest import (
+        PackTestCase,
+        PackTestReport,
+        check_style,
+        run_pack_tests,
+    )
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
@@ -50,6 +56,8 @@ _SOURCES = {
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
     "check_packs": "affidavit.policies._build",
+    "check_style": "affidavit.policies._packtest",
+    "host_builtins": "affidavit.policies._builtins",
     "merge_obligations": "affidavit.policies._obligations",
     "open_bundle": "affidavit.policies._open",
     "parse_result": "affidavit.policies._contract",
@@ -81,6 +89,8 @@ __all__ = [
     "build_packs",
     "canonical_input",
     "check_packs",
+    "check_style",
+    "host_builtins",
     "merge_obligations",
     "open_bundle",
     "parse_result",

