@@ -13,7 +13,7 @@ from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
-    from affidavit.policies._apply_record import apply_to_record
+    from affidavit.policies._apply_record import apply_to_record, apply_to_records
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
@@ -41,6 +41,7 @@ _SOURCES = {
     "ServerBundle": "affidavit.policies._server_bundle",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
+    "apply_to_records": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
     "check_packs": "affidavit.policies._build",
@@ -67,6 +68,7 @@ __all__ = [
     "ServerBundle",
     "apply_obligations",
     "apply_to_record",
+    "apply_to_records",
     "build_packs",
     "canonical_input",
     "check_packs",
