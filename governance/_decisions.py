@@ -150,6 +150,7 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
         for name, value in fields.items()
         if name.startswith("features.")
     }
+    features, output = _shown(home, settings, question, ruling, (features, fields.get("output")))
     access = {
         "id": new_id(),
         "time": timestamp(),
@@ -159,9 +160,41 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
         "decision": ruling.id,
     }
     record(home, settings, f"disclosure of {identifier}", record_bytes("access", access))
-    return ServedDecision(
-        identifier, index, entry, features, fields.get("output"), checkpoint.root.hex()
-    )
+    return ServedDecision(identifier, index, entry, features, output, checkpoint.root.hex())
+
+
+def _shown(
+    home: Home,
+    settings: Settings,
+    question: Question,
+    ruling: Ruling,
+    opened: tuple[dict[str, Any], Any],
+) -> tuple[dict[str, Any], Any]:
+    """Return features and output as the policy lets them be seen.
+
+    Which fields there are shows only when the payload is open. Where one of them is declared in
+    some dataset, the policy is asked about them too, before anyone sees them.
+    """
+    features, output = opened
+    names = {*features, *(output if isinstance(output, dict) else ())}
+    declared: dict[str, list[str]] = {}
+    for dataset in settings.datasets:
+        for column, tags in settings.column_tags(dataset).items():
+            if column in names:
+                declared[column] = sorted({*declared.get(column, []), *tags})
+    rulings = [ruling]
+    if declared:
+        columns = {name: declared.get(name, []) for name in sorted(names)}
+        question = replace(question, columns=columns)
+        rulings.append(enforce(home, settings, question))
+    asked = [item for one in rulings for item in one.decision.obligations]
+    try:
+        shown = output_met((features, output), asked, NamedKeys(home), frozenset())
+    except ObligationError as error:
+        if settings.mode == "enforce":
+            raise unmet(question, rulings[-1], error, acting(settings)) from error
+        return opened
+    return shown[0], shown[1]
 
 
 def _background(home: Home, digest: str) -> tuple[Any, str]:

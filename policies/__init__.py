@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
+    from affidavit.policies._clean_frame import TAGS_KEY, tags_in_metadata
     from affidavit.policies._contract import parse_result
     from affidavit.policies._decision import Decision, Finding, Obligation
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
-    from affidavit.policies._obligations import AppliedObligation, merge_obligations
+    from affidavit.policies._hidden import check_fields, nested_fields, value_fields
+    from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
@@ -39,21 +41,28 @@ _SOURCES = {
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "TAGS_KEY": "affidavit.policies._clean_frame",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "apply_to_records": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
+    "check_fields": "affidavit.policies._hidden",
     "check_packs": "affidavit.policies._build",
     "merge_obligations": "affidavit.policies._obligations",
+    "nested_fields": "affidavit.policies._hidden",
     "parse_result": "affidavit.policies._contract",
+    "plan": "affidavit.policies._obligations",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
+    "tags_in_metadata": "affidavit.policies._clean_frame",
+    "value_fields": "affidavit.policies._hidden",
 }
 # The extra that brings each library behind these names.
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
+    "TAGS_KEY",
     "AppliedObligation",
     "CacheProfile",
     "CachedEngine",
@@ -71,11 +80,16 @@ __all__ = [
     "apply_to_records",
     "build_packs",
     "canonical_input",
+    "check_fields",
     "check_packs",
     "merge_obligations",
+    "nested_fields",
     "parse_result",
+    "plan",
     "run_pack_tests",
     "server_bundle",
+    "tags_in_metadata",
+    "value_fields",
 ]
 
 if not TYPE_CHECKING:

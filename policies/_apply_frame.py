@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import MissingDependencyError, ObligationError
 from affidavit.policies._clean_frame import cleaned, tags_in_metadata
-from affidavit.policies._hidden import check_index, check_nested, nested_fields
+from affidavit.policies._hidden import check_fields, check_index, nested_fields
 from affidavit.policies._obligations import (
     AppliedObligation,
     ColumnPlan,
@@ -230,7 +230,7 @@ def apply_obligations(
         check_columns(_names(frame), merged)
     wrapped = _frame(frame)
     if merged.bound:
-        check_nested(nested_fields(wrapped), merged.bound)
+        check_fields(nested_fields(wrapped), merged.bound)
         check_index(frame, wrapped, merged.columns)
     result = _suppressed(_apply_columns(_chosen(wrapped, merged), merged, keys), merged)
     native = result.to_native()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ObligationError
-from affidavit.policies._hidden import check_nested, value_fields
+from affidavit.policies._hidden import check_fields, value_fields
 from affidavit.policies._obligations import (
     AppliedObligation,
     ColumnPlan,
@@ -62,7 +62,7 @@ def _check(features: Mapping[str, Any], merged: Plan) -> None:
     check_columns(list(features), merged)
     if merged.bound:
         nested = ((name, field) for name in features for field in value_fields(features[name]))
-        check_nested(nested, merged.bound)
+        check_fields(nested, merged.bound)
 
 
 def _columns_met(

@@ -16,7 +16,7 @@ from affidavit.policies._values import is_missing
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["check_index", "check_nested", "nested_fields", "value_fields"]
+__all__ = ["check_fields", "check_index", "nested_fields", "value_fields"]
 
 _DEEPEST = 50
 
@@ -60,14 +60,15 @@ def _declared_fields(value: object, depth: int) -> Iterator[str]:
         yield from value_fields(getattr(value, name, None), depth + 1)
 
 
-def nested_fields(frame: nw.DataFrame[Any]) -> Iterator[tuple[str, str]]:
+def nested_fields(table: Any) -> Iterator[tuple[str, str]]:
     """Each column with nested fields, and the name of each such field.
 
     Args:
-        frame: A table of any library.
+        table: A pandas or Polars data frame or an Arrow table.
     """
     import narwhals
 
+    frame = narwhals.from_native(table, eager_only=True)
     for name, dtype in frame.schema.items():
         yield from ((name, field) for field in _type_fields(dtype))
         opaque = dtype in {narwhals.Object, narwhals.Unknown}
@@ -87,8 +88,12 @@ def _type_fields(dtype: Any) -> Iterator[str]:
         yield from _type_fields(inner)
 
 
-def check_nested(fields: Iterable[tuple[str, str]], bound: Iterable[str]) -> None:
-    """Refuse data in which a bound name stands on a nested field.
+def check_fields(fields: Iterable[tuple[str, str]], bound: Iterable[str]) -> None:
+    """Refuse data in which a bound name stands where no obligation reaches it.
+
+    Args:
+        fields: Pairs of what holds a field, and the field's name.
+        bound: The names of the columns that obligations bind.
 
     Raises:
         ObligationError: It does, or in another spelling.
@@ -98,9 +103,9 @@ def check_nested(fields: Iterable[tuple[str, str]], bound: Iterable[str]) -> Non
         known = looks.get(folded(field))
         if known is not None:
             raise ObligationError(
-                f"The column {column!r} holds a field {field!r} within its values, and the policy "
-                f"binds {known!r}: no obligation reaches it there.",
-                hint="Flatten the column, so that each field is a column of its own.",
+                f"{column!r} holds the field {field!r}, and the policy binds {known!r}: no "
+                f"obligation reaches it there.",
+                hint="Make each field a column of its own, under its tagged name.",
             )
 
 
