@@ -21,6 +21,7 @@ from affidavit._question import Question
 from affidavit._recording import record
 from affidavit._run import keep_parts, resource_of
 from affidavit._settings import Settings
+from affidavit._untagged import proposals_for
 from affidavit.errors import FingerprintError, ObligationError
 from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint_parts, timestamp
 from affidavit.policies import AppliedObligation, apply_obligations, tags_in_metadata
@@ -179,6 +180,9 @@ class _DataGuard:
         question = self._question(columns, origin.digest)
         ruling = enforce(self._home, self._settings, question, run=run_id())
         governed, applied, more = self._met(frame, names, question, ruling)
+        proposed = proposals_for(self._settings, self._name, frame, tags)
+        if proposed is not None:
+            more["proposals"] = proposed
         for item in applied:
             if item.kind == "exclude_as_feature":
                 note_exclusions(self._home, self._name, item.columns)

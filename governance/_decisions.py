@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit._context import acting, present
 from affidavit._evidence import included_entry, verified_statement
 from affidavit._home import Home
 from affidavit._models import unpickle
-from affidavit._policy import enforce
+from affidavit._named_keys import NamedKeys
+from affidavit._obliged import output_met
+from affidavit._policy import Ruling, enforce, unmet
 from affidavit._question import Question
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit._spools import settle
-from affidavit.errors import ExplanationError, NotFoundError, VerificationError
+from affidavit.errors import (
+    ExplanationError,
+    NotFoundError,
+    ObligationError,
+    VerificationError,
+)
 from affidavit.lineage import (
     check_disclosures,
     new_id,

@@ -29,8 +29,11 @@ records = "P365D"              # and with --records, served records older than t
 [people]                       # who has which roles; where the table stands, it alone decides
 "alice@example.com" = ["auditor"]
 
+[datasets.applications]
+detect = true                  # columns without tags are looked at, and tags proposed for them
+
 [datasets.applications.columns]
-national_id = ["direct-identifier"]
+national_id = ["identifier"]
 sex = ["sensitive"]
 
 [systems.credit-risk]
@@ -92,7 +95,8 @@ class Settings:
         tsa_certificate: The file of the certificates that its answers are verified against.
         payload_days: After how many days personal data may be erased; None keeps it.
         record_days: After how many days served records may be pruned; None keeps them.
-        datasets: Declared datasets: for each its ``columns`` with their tags.
+        datasets: Declared datasets: for each its ``columns`` with their tags, and whether tags are
+            proposed for the others (``detect``).
         systems: Declared systems: for each its owner, purpose and tier.
     """
 
@@ -270,6 +274,7 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         columns = dataset.get("columns", {})
         if not isinstance(columns, dict):
             raise ConfigurationError(f"datasets.{name}.columns is {columns!r}, not a section.")
+        _one_of(f"datasets.{name}.detect", dataset.get("detect", False), False, True)
         yield f"datasets.{name}.tags", dataset.get("tags", [])
         yield from ((f"datasets.{name}.columns.{key}", tags) for key, tags in columns.items())
 

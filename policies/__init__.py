@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from affidavit.policies._clean_frame import TAGS_KEY, tags_in_metadata
     from affidavit.policies._contract import parse_result
     from affidavit.policies._decision import Decision, Finding, Obligation
+    from affidavit.policies._detect import TagProposal, propose_tags
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
     from affidavit.policies._hidden import check_fields, nested_fields, value_fields
@@ -42,6 +43,7 @@ _SOURCES = {
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
     "TAGS_KEY": "affidavit.policies._clean_frame",
+    "TagProposal": "affidavit.policies._detect",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "apply_to_records": "affidavit.policies._apply_record",
@@ -53,6 +55,7 @@ _SOURCES = {
     "nested_fields": "affidavit.policies._hidden",
     "parse_result": "affidavit.policies._contract",
     "plan": "affidavit.policies._obligations",
+    "propose_tags": "affidavit.policies._detect",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
     "tags_in_metadata": "affidavit.policies._clean_frame",
@@ -75,6 +78,7 @@ __all__ = [
     "PackTestCase",
     "PackTestReport",
     "ServerBundle",
+    "TagProposal",
     "apply_obligations",
     "apply_to_record",
     "apply_to_records",
@@ -86,6 +90,7 @@ __all__ = [
     "nested_fields",
     "parse_result",
     "plan",
+    "propose_tags",
     "run_pack_tests",
     "server_bundle",
     "tags_in_metadata",
