@@ -14,6 +14,7 @@ from affidavit._lazy import lazy_names
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
     from affidavit.policies._apply_record import apply_to_record, apply_to_records
+    from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
     from affidavit.policies._hidden import check_fields, nested_fields, value_fields
+    from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
+    from affidavit.policies._open import open_bundle
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
+    "Bundle": "affidavit.policies._manifest",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
     "Decision": "affidavit.policies._decision",
@@ -60,6 +64,9 @@ _SOURCES = {
     "server_bundle": "affidavit.policies._server_bundle",
     "tags_in_metadata": "affidavit.policies._clean_frame",
     "value_fields": "affidavit.policies._hidden",
+    "open_bundle": "affidavit.policies._open",
+    "read_bundle": "affidavit.policies._archive",
+    "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
@@ -67,6 +74,7 @@ _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 __all__ = [
     "TAGS_KEY",
     "AppliedObligation",
+    "Bundle",
     "CacheProfile",
     "CachedEngine",
     "Decision",
@@ -88,13 +96,16 @@ __all__ = [
     "check_packs",
     "merge_obligations",
     "nested_fields",
+    "open_bundle",
     "parse_result",
     "plan",
     "propose_tags",
+    "read_bundle",
     "run_pack_tests",
     "server_bundle",
     "tags_in_metadata",
     "value_fields",
+    "write_bundle",
 ]
 
 if not TYPE_CHECKING:
