@@ -121,6 +121,8 @@ def check_others(arguments: Mapping[str, Any], obligations: Sequence[Obligation]
     if not bound:
         return
     for name, value in arguments.items():
+        if value is None:
+            continue
         fields = [name, *value_fields(value), *(column_names(value) or ())]
         check_fields(((f"argument {name}", field) for field in fields), bound)
         _check_series(value, bound)
@@ -153,8 +155,8 @@ def output_met(
     bound = plan(asked).bound
     if isinstance(value, Mapping):
         there = _present(asked, value, {name: [value[name]] for name in value}, pseudonyms)
-        nested = ((name, f) for name in value for f in value_fields(value[name]))
-        check_fields(nested, bound)
+        check_fields(((str(n), str(n)) for n in value if n not in bound), bound)
+        check_fields(((str(n), field) for n in value for field in value_fields(value[n])), bound)
         return apply_to_record(value, there, keys=keys)[0] if there else value
     if type(value) in (list, tuple):
         met = (output_met(item, obligations, keys, pseudonyms) for item in value)
@@ -167,9 +169,7 @@ def output_met(
         return value
     columns = {name: _values(value, name) for name in names if name in bound}
     there = _present(asked, names, columns, pseudonyms)
-    # Also where nothing is present: it looks for other spellings, nested fields and the index.
-    spelled = [(name, name) for name in names if name not in bound]
-    check_fields(spelled, bound)
+    check_fields(((name, name) for name in names if name not in bound), bound)
     return apply_obligations(value, there, keys=keys)[0] if there else value
 
 

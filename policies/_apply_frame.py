@@ -140,7 +140,13 @@ def _replaced(
     before = frame[name]
     try:
         values, dtype = _changed(before, column, keys), _dtype(before, column)
-        after = narwhals.new_series(name, values, dtype, backend=frame.implementation)
+        native = before.to_native()
+        if dtype == before.dtype and hasattr(native, "iloc"):
+            # With its own dtype: pandas has several integers, not all of which take a null.
+            series = type(native)(values, index=native.index, dtype=native.dtype, name=name)
+            after = narwhals.from_native(series, series_only=True)
+        else:
+            after = narwhals.new_series(name, values, dtype, backend=frame.implementation)
         frame = frame.with_columns(after)
         _verify(before, frame[name], column)
     except ObligationError:
