@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from affidavit._approvals import APPROVED, makers, standing_approvals
-from affidavit._frame_columns import column_names
+from affidavit._frame_columns import column_names, how_to_collect
 from affidavit._home import Home
 from affidavit._parameters import is_plain
 from affidavit.errors import ObligationError
@@ -20,6 +20,7 @@ from affidavit.policies import (
     apply_to_record,
     apply_to_records,
     check_fields,
+    nested_fields,
     plan,
     value_fields,
 )
@@ -33,7 +34,7 @@ def on_data(obligations: Iterable[Obligation]) -> list[Obligation]:
     return [item for item in obligations if item.kind not in _CALLERS | {"require_approval"}]
 
 
-def check_approval(home: Home, digest: str, obligations: Iterable[Obligation]) -> None:
+def check_approval(home: Home, digest: str, obligations: Sequence[Obligation]) -> None:
     """Hold a call against ``require_approval``, where the policy asks for it.
 
     Args:
@@ -42,9 +43,11 @@ def check_approval(home: Home, digest: str, obligations: Iterable[Obligation]) -
         obligations: What the policy asks.
 
     Raises:
-        ObligationError: No approval stands by anyone who had no part in making it.
+        ObligationError: No approval stands by anyone who had no part in making it; or an obligation
+            is unknown, which must show before the call.
         VerificationError: A statement about it does not hold.
     """
+    plan(obligations)
     if "require_approval" not in {item.kind for item in obligations}:
         return
     if not digest:
@@ -123,8 +126,11 @@ def check_others(arguments: Mapping[str, Any], obligations: Sequence[Obligation]
     for name, value in arguments.items():
         if value is None:
             continue
-        fields = [name, *value_fields(value), *(column_names(value) or ())]
+        columns = column_names(value)
+        fields = [name, *value_fields(value), *(columns or ())]
         check_fields(((f"argument {name}", field) for field in fields), bound)
+        if columns is not None:
+            _check_frame(value, f"argument {name}", bound)
         _check_series(value, bound)
 
 
@@ -167,6 +173,9 @@ def output_met(
         check_fields((("output", field) for field in inside), bound)
         _check_series(value, bound)
         return value
+    _check_frame(value, "output", bound)
+    if len(set(names)) < len(names):
+        raise ObligationError("A name stands twice among the output's columns.")
     columns = {name: _values(value, name) for name in names if name in bound}
     there = _present(asked, names, columns, pseudonyms)
     check_fields(((name, name) for name in names if name not in bound), bound)
@@ -215,6 +224,7 @@ def training_met(
         names = column_names(given[name]) or []
         there = _restricted(asked, names) + [i for i in asked if i.kind not in _OF_COLUMNS]
         check_fields(((name, n) for n in names if n not in merged.bound), merged.bound)
+        _check_frame(given[name], f"argument {name}", merged.bound)
         bound.arguments[name] = apply_obligations(given[name], there, keys=keys)[0]
     return list(merged.excluded)
 
@@ -259,6 +269,19 @@ def _values(frame: Any, name: str) -> list[Any]:
     if getattr(column, "ndim", 1) != 1:  # two columns of one name
         return []
     return list(column.to_pylist() if hasattr(column, "to_pylist") else column.to_list())
+
+
+def _check_frame(frame: Any, what: str, bound: Iterable[str]) -> None:
+    """Refuse a frame that is a query, or has a bound column as a nested field or in its index."""
+    collect = how_to_collect(frame)
+    if collect:
+        raise ObligationError(
+            f"{what!r} is a {type(frame).__name__}, whose rows nobody has seen.",
+            hint=f"Use {collect}: obligations are met on rows, not on a query.",
+        )
+    check_fields(nested_fields(frame), bound)
+    levels = getattr(getattr(frame, "index", None), "names", None) or ()
+    check_fields(((what, str(level)) for level in levels if level is not None), bound)
 
 
 def _check_series(value: Any, bound: Iterable[str]) -> None:

@@ -46,7 +46,7 @@ def _frame(native: Any) -> nw.DataFrame[Any]:
         raise MissingDependencyError("narwhals", "frames") from error
     try:
         return narwhals.from_native(native, eager_only=True)
-    except TypeError as error:
+    except (TypeError, narwhals.exceptions.NarwhalsError) as error:
         raise ObligationError(
             f"Obligations are applied to pandas, Polars and Arrow tables; found "
             f"{type(native).__module__}.{type(native).__name__}."

@@ -68,7 +68,12 @@ def nested_fields(table: Any) -> Iterator[tuple[str, str]]:
     """
     import narwhals
 
-    frame = narwhals.from_native(table, eager_only=True)
+    try:
+        frame = narwhals.from_native(table, eager_only=True)
+    except (TypeError, narwhals.exceptions.NarwhalsError) as error:
+        raise ObligationError(
+            f"A {type(table).__module__}.{type(table).__name__} cannot be looked through: {error}"
+        ) from error
     for name, dtype in frame.schema.items():
         yield from ((name, field) for field in _type_fields(dtype))
         opaque = dtype in {narwhals.Object, narwhals.Unknown}

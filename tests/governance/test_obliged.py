@@ -101,8 +101,13 @@ class Held:
         pd.DataFrame({"x": [1]}, index=pd.Index(["1"], name="Phone")).assign(phone=["1"]),
         pd.DataFrame({"Phone": ["1"]}),
         pl.DataFrame({"s": [{"phone": "1"}], "phone": ["1"]}),
+        pl.DataFrame({"s": [{"phone": "1"}]}),
+        pd.DataFrame({"x": [1]}, index=pd.Index(["1"], name="phone")),
+        pl.LazyFrame({"phone": ["1"]}),
+        pd.DataFrame([["1", "2"]], columns=["phone", "phone"]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Determining the column names")
 def test_an_output_on_which_an_obligation_cannot_be_met_is_not_handed_out(
     home, risk, monkeypatch, output, reader
 ):
@@ -336,7 +341,7 @@ def test_training_gets_frames_on_which_the_obligations_hold(home, monkeypatch, l
         (DROP, {"frame": {"deep": {"phone": 1}}}, "no obligation reaches"),
         (DROP, {"phone": 3}, "no obligation reaches"),
         (DROP, {"frame": pd.DataFrame({"Phone": [1]})}, "no obligation reaches"),
-        (DROP, {"frame": pl.LazyFrame({"x": [1]})}, "Obligations are applied to"),
+        (DROP, {"frame": pl.LazyFrame({"x": [1]})}, "whose rows nobody has seen"),
         (
             Obligation("limit_rows", (), {"rows": 1}),
             {"frame": pd.DataFrame({"x": [1]}), "phone": pd.DataFrame({"y": [1]})},
