@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
+    from affidavit.policies._standby import StandbyEngine
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
@@ -48,6 +49,7 @@ _SOURCES = {
     "ServerBundle": "affidavit.policies._server_bundle",
     "TAGS_KEY": "affidavit.policies._clean_frame",
     "TagProposal": "affidavit.policies._detect",
+    "StandbyEngine": "affidavit.policies._standby",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "apply_to_records": "affidavit.policies._apply_record",
@@ -86,6 +88,7 @@ __all__ = [
     "PackTestCase",
     "PackTestReport",
     "ServerBundle",
+    "StandbyEngine",
     "TagProposal",
     "apply_obligations",
     "apply_to_record",
