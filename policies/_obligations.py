@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ObligationError
 from affidavit.policies._contract import FLAG_KINDS, check_obligation
-from affidavit.policies._decision import Obligation
+from affidavit.policies._decision import Obligation, frozen_parameters, listed_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +52,7 @@ class AppliedObligation:
     for_caller: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", frozen_parameters(self.parameters))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.
@@ -65,7 +64,7 @@ class AppliedObligation:
         return {
             "kind": self.kind,
             "columns": list(self.columns),
-            "parameters": {key: self.parameters[key] for key in sorted(self.parameters)},
+            "parameters": listed_parameters(self.parameters),
             "rows_before": self.rows_before,
             "rows_after": self.rows_after,
             "for_caller": self.for_caller,
