@@ -37,7 +37,7 @@ data_read := verdict(
 	"data.read",
 	[request.allow, access.allow, purpose.allow, columns.allow],
 	(((request.deny | access.deny) | purpose.deny) | columns.deny),
-	access.warn,
+	access.warn | columns.warn,
 	purpose.obligations | columns.obligations,
 )
 
