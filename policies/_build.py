@@ -13,6 +13,7 @@ from typing import Any
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 from affidavit.policies._server_bundle import replace_file
+from affidavit.policies._wasm_memory import make_room
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -121,6 +122,7 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
 def _needed_builtins(module: bytes) -> list[str]:
     from opapywasm import OpaWasmPolicy
 
+    make_room(module)
     policy = OpaWasmPolicy.from_wasm_bytes(module)
     try:
         return sorted(policy.builtins)

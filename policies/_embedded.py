@@ -17,6 +17,7 @@ from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
 from affidavit.policies._instants import cache_profile
 from affidavit.policies._open import open_bundle
+from affidavit.policies._wasm_memory import make_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,6 +211,12 @@ class EmbeddedEngine:
                 return loaded[1]
             if loaded is not None:
                 _ABANDONED.append(loaded[1])
+            pages = make_room(self._bundle.module)
+            if pages > self._memory_pages:
+                raise PolicyEngineError(
+                    f"The policy module needs {pages} pages of memory to begin with, and "
+                    f"memory_pages is {self._memory_pages}."
+                )
             config = opapywasm.PolicyConfig(
                 pool_size=self._concurrency,
                 borrow_timeout_seconds=self._deadline_ms / 1000,

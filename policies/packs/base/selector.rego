@@ -12,17 +12,18 @@ purposes := set() if not stated
 
 stated if is_string(input.purpose)
 
+# The purpose comes first: it is what tells most items apart.
 fits(item) if {
+	chosen(item, "purposes", purposes)
 	chosen(item, "actions", {object.get(input, "action", "")})
 	chosen(item, "environments", {object.get(input, "environment", "")})
 	chosen(item, "resources", {object.get(input, ["resource", "name"], "")})
 	chosen(item, "actors", {object.get(input, ["actor", "id"], "")})
-	chosen(item, "purposes", purposes)
 }
 
-chosen(item, key, _) if not key in object.keys(item)
+chosen(item, key, values) if matches(object.get(item, key, any), values)
 
-chosen(item, key, values) if matches(item[key], values)
+any := ["*"]
 
 matches(patterns, _) if "*" in patterns
 

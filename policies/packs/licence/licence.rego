@@ -37,9 +37,9 @@ readable if stated == null
 
 # What is known of each licence that is stated.
 facts[id] := known if {
+	some id in ids
 	some name, known in data.licence.facts
-	id := lower(name)
-	id in ids
+	lower(name) == id
 }
 
 required if {
