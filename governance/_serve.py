@@ -13,11 +13,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
 from affidavit._context import acting, note_served, prediction_ids, present
-from affidavit._frame_columns import column_names
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
 from affidavit._named_keys import NamedKeys
+from affidavit._obliged import check_approval, check_others, features_met, output_met
 from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_row, plain_value
 from affidavit._policy import Ruling, enforce, unmet
 from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
@@ -27,7 +27,7 @@ from affidavit._serve_plan import ServePlan
 from affidavit._settings import Settings
 from affidavit.errors import LedgerError, ObligationError, SubjectKeyConflictError
 from affidavit.lineage import MESSAGE, new_id, timestamp
-from affidavit.policies import Obligation, apply_obligations, apply_to_record
+from affidavit.policies import Obligation
 
 __all__ = ["RESOLVED_SECONDS", "prediction_ids", "serve"]
 
@@ -155,6 +155,10 @@ class _ServeGuard:
         self._plain: bytes | None = None
         self._rows: list[dict[str, Any]] = []
         self._streamed: list[Any] = []
+        self._obligations: Sequence[Obligation] = ()
+        self._pseudonyms: frozenset[str] = frozenset()
+        self._observed: dict[str, str] = {}
+        self._refused = False
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         self._settings, self._home = self._served.present()
@@ -166,14 +170,11 @@ class _ServeGuard:
             self._ruling = enforce(self._home, self._settings, plan.question)
         else:
             self._ruling = plan.enforce()
-        question = plan.question
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
         given = bound.arguments[names[0]] if names else {}
         if self._ruling.decision.obligations:
-            given = self._govern(question, given)
-            if names:
-                bound.arguments[names[0]] = given
-        if self._settings.durability != "log":
+            given = self._govern(bound, names)
+        if self._settings.durability != "log" and not self._observed:
             self._plain = plain_row(given)
         if self._plain is not None and len(given) <= MOST_FIELDS:
             self._subject = self._served.subject_of(given)
@@ -182,22 +183,56 @@ class _ServeGuard:
         self._plain = None
         self._rows = input_rows(given)
 
-    def _govern(self, question: Question, given: Any) -> Any:
+    def _govern(self, bound: inspect.BoundArguments, names: list[str]) -> Any:
+        """Meet the obligations on what the function is given."""
+        given = bound.arguments[names[0]] if names else {}
+        self._obligations = obligations = self._ruling.decision.obligations
+        keys = NamedKeys(self._home)
         try:
-            return _met(given, self._ruling.decision.obligations, NamedKeys(self._home))
+            check_approval(self._home, self._model.digest, obligations)
+            check_others({name: bound.arguments[name] for name in names[1:]}, obligations)
+            given, self._pseudonyms = features_met(given, obligations, keys)
         except ObligationError as error:
-            raise unmet(question, self._ruling, error, self._actor) from error
+            # Features that the policy keeps from the function are not kept in its record either.
+            self._unmet(error, [{}])
+        if names:
+            bound.arguments[names[0]] = given
+        return given
+
+    def _unmet(self, error: ObligationError, rows: list[dict[str, Any]]) -> None:
+        """Refuse the call, and record that; where denials are only observed, note it and go on."""
+        if self._settings.mode == "observe":
+            self._observed = {"unmet": error.message}
+            return
+        self._rows, self._plain, self._refused = rows, None, True
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        self._record("refused", [None] * len(rows), error=name)
+        raise unmet(self._plan.question, self._ruling, error, self._actor) from error
+
+    def _given_back(self, value: Any) -> Any:
+        """Meet the obligations on what the function gives back."""
+        try:
+            keys = NamedKeys(self._home)
+            return output_met(value, self._obligations, keys, self._pseudonyms)
+        except ObligationError as error:
+            self._decode()
+            self._unmet(error, self._rows)
+            return value
 
     def active(self) -> AbstractContextManager[object]:
         return _NOTHING
 
     def item(self, value: Any) -> Any:
+        if self._obligations:
+            value = self._given_back(value)
         if len(self._streamed) < _LONGEST_STREAM:
             self._streamed.append(json_safe(value))
         return value
 
     def done(self, result: Any) -> Any:
-        if self._plain is not None and not self._streamed:
+        if self._obligations and result is not None:
+            result = self._given_back(result)
+        if self._plain is not None and not self._streamed and not self._observed:
             plain = plain_value(result)
             if plain is not None:
                 self._keep_plain(self._plain, plain)
@@ -226,6 +261,8 @@ class _ServeGuard:
         note_served([identifier])
 
     def failed(self, error: BaseException) -> None:
+        if self._refused:  # a stream that was refused in the middle
+            return
         self._decode()
         if isinstance(error, GeneratorExit):
             self._record("closed", [self._streamed] * len(self._rows))
@@ -242,6 +279,7 @@ class _ServeGuard:
             "time": timestamp(),
             "decision": self._ruling.id,
             "outcome": outcome,
+            **self._observed,
             **more,
         }
         subject_of = self._served.subject_of
@@ -293,23 +331,6 @@ class _ServeGuard:
             except SubjectKeyConflictError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-
-
-def _met(given: Any, obligations: Sequence[Obligation], keys: Mapping[str, bytes]) -> Any:
-    """Return what a function is given in place of its features, with the obligations met."""
-    if isinstance(given, Mapping):
-        return apply_to_record(given, obligations, keys=keys)[0]
-    if isinstance(given, list) and all(isinstance(row, Mapping) for row in given):
-        return [apply_to_record(row, obligations, keys=keys)[0] for row in given]
-    if column_names(given) is not None:
-        return apply_obligations(given, obligations, keys=keys)[0]
-    kinds = {item.kind for item in obligations} - {"exclude_as_feature", "log_full"}
-    if not kinds:
-        return given
-    raise ObligationError(
-        f"The obligation {min(kinds)!r} cannot be met on a {type(given).__name__}.",
-        hint="Take the features as a mapping, a list of mappings or a data frame.",
-    )
 
 
 _Resolved = tuple[ModelReference, dict[str, Any]]

@@ -44,7 +44,7 @@ data_read := verdict(
 	"data.read",
 	[request.allow, access.allow, separation.allow, purpose.allow, consent.allow, columns.allow, residency.allow, retention.allow, kanonymity.allow, licence.allow],
 	(((((((((request.deny | access.deny) | separation.deny) | purpose.deny) | consent.deny) | columns.deny) | residency.deny) | retention.deny) | kanonymity.deny) | licence.deny),
-	(((((access.warn | separation.warn) | purpose.warn) | retention.warn) | kanonymity.warn) | licence.warn),
+	((((((access.warn | separation.warn) | purpose.warn) | columns.warn) | retention.warn) | kanonymity.warn) | licence.warn),
 	((((separation.obligations | purpose.obligations) | consent.obligations) | columns.obligations) | kanonymity.obligations),
 )
 
