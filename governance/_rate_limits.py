@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import ipaddress
 import mmap
 import os
 import struct
@@ -27,7 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from affidavit.errors import LedgerUnavailableError
+from affidavit.errors import ObligationError, RateLimitError
+from affidavit.policies import Obligation
 
 _MAGIC = b"affidavit-rate1\n"
 _HEADER = struct.Struct("<16s16sQQQ")
@@ -74,17 +76,15 @@ class RateLimits:
         self._lock = threading.Lock()
         self._forget()
 
-    def take(self, limits: Sequence[RateLimit]) -> RateLimit | None:
+    def take(self, limits: Sequence[RateLimit]) -> None:
         """Count one call against several limits, or against none of them.
 
         Args:
             limits: The limits, each of another key or span.
 
-        Returns:
-            The first limit that is used up, or None where the call is permitted.
-
         Raises:
-            LedgerUnavailableError: A counter cannot be had, so the call must not go on.
+            RateLimitError: One of them is used up.
+            ObligationError: A counter cannot be had, so the call must not go on.
         """
         # In one order, so that two processes never wait for each other.
         ordered = sorted(set(limits))
@@ -93,17 +93,17 @@ class RateLimits:
                 rings = [self._locked(limit, held) for limit in ordered]
                 now = time.monotonic_ns()
                 for limit, ring in zip(ordered, rings, strict=True):
-                    if not ring.admits(now):
-                        return limit
+                    wait = ring.wait(now)
+                    if wait > 0:
+                        raise RateLimitError(limit.calls, limit.seconds, -(-wait // _SECOND))
                 for ring in rings:
                     ring.note(now)
             except (OSError, ValueError, struct.error) as error:
-                raise LedgerUnavailableError(
+                raise ObligationError(
                     f"A call cannot be counted against its limit: {error}.",
-                    hint=f"The counters are in {self._folder}; it must be writable. They may be "
-                    f"deleted while nothing is served, and then begin anew.",
+                    hint=f"The counters are in {self._folder}, which must be writable; deleted "
+                    f"ones begin anew.",
                 ) from error
-        return None
 
     def _locked(self, limit: RateLimit, held: contextlib.ExitStack) -> _Ring:
         while True:
@@ -135,6 +135,48 @@ class RateLimits:
     def _forget(self) -> None:
         while self._open:
             self._open.popitem()[1].close()
+
+
+def rates_of(
+    obligations: Sequence[Obligation], *, model: str, actor: str, client: str
+) -> tuple[tuple[RateLimit, ...], tuple[Obligation, ...]]:
+    """Return the limits among obligations for one caller, and the obligations that are none.
+
+    Args:
+        obligations: What the policy asks of a served call.
+        model: The model's name.
+        actor: Who calls.
+        client: The address that the call came from; empty where it is not known.
+
+    Raises:
+        ObligationError: A limit counts by client, and the client is not known.
+    """
+    limits, others = [], []
+    for item in obligations:
+        if item.kind != "limit_rate":
+            others.append(item)
+            continue
+        per = item.parameters["per"]
+        whose = {"actor": actor, "client": _counted(client), "model": ""}[per]
+        if per == "client" and not whose:
+            raise ObligationError(
+                "The policy limits the calls of each client, and the client is not known.",
+                hint="Give AffidavitMiddleware its `client`, such as aff.asgi.peer_address.",
+            )
+        key = f"{model}\0{per}\0{whose}"
+        limits.append(RateLimit(item.parameters["calls"], item.parameters["seconds"], key))
+    return tuple(limits), tuple(others)
+
+
+def _counted(client: str) -> str:
+    """A client as it is counted: one network of IPv6 has as many addresses as it likes."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 _every: weakref.WeakSet[RateLimits] = weakref.WeakSet()
@@ -177,7 +219,8 @@ class _Ring:
     def _begin(self) -> None:
         magic, boot, calls, seconds, _ = _HEADER.unpack_from(self._map)
         limit = self._limit
-        if os.fstat(self._file).st_size != len(self._map) or magic not in {_MAGIC, bytes(len(_MAGIC))}:
+        size = os.fstat(self._file).st_size
+        if size != len(self._map) or magic not in {_MAGIC, bytes(len(_MAGIC))}:
             raise ValueError(f"{self._path} is not a counter")
         if (magic, boot, calls, seconds) != (_MAGIC, _boot(), limit.calls, limit.seconds):
             _HEADER.pack_into(self._map, 0, _MAGIC, _boot(), limit.calls, limit.seconds, 0)
@@ -213,10 +256,12 @@ class _Ring:
         place = _HEADER.size + _COUNT.size * (number % self._limit.calls)
         return int(_COUNT.unpack_from(self._map, place)[0])
 
-    def admits(self, now: int) -> bool:
-        """Whether one more call keeps within the limit."""
+    def wait(self, now: int) -> int:
+        """How many nanoseconds are left until one more call keeps within the limit."""
         (count,) = _COUNT.unpack_from(self._map, _COUNT_AT)
-        return count < self._limit.calls or self._at(count) <= now - self._span
+        if count < self._limit.calls:
+            return 0
+        return self._at(count) + self._span - now
 
     def note(self, now: int) -> None:
         """Count one call."""

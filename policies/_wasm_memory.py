@@ -103,5 +103,5 @@ def make_room(module: bytes) -> int:
     wanted = initial_pages(module)
     usual = runtime._DEFAULT_MEMORY_PAGES  # noqa: SLF001  # no setting reaches it
     if wanted > usual:
-        runtime._DEFAULT_MEMORY_PAGES = wanted  # type: ignore[misc]  # noqa: SLF001  # as above
+        runtime._DEFAULT_MEMORY_PAGES = wanted  # noqa: SLF001  # as above
     return max(wanted, usual)
