@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from affidavit._context import current_client
 from affidavit._decision_record import decision_event
 from affidavit._engines import engine_for
 from affidavit._home import Home
@@ -16,6 +17,7 @@ from affidavit._kept_bundles import BundleKeeper
 from affidavit._policy import Ruling, denied, digest_key, rule
 from affidavit._predictions import PredictionTemplate
 from affidavit._question import Question
+from affidavit._rate_limits import RateLimit, rates_of
 from affidavit._recording import record, spool
 from affidavit._sealed_decisions import message_of
 from affidavit._settings import Settings
@@ -31,8 +33,9 @@ from affidavit.lineage import (
     pack_record,
     timestamp,
 )
-from affidavit.policies import CachedEngine, Decision, StandingDigest
+from affidavit.policies import CachedEngine, Decision, Obligation, StandingDigest
 
+_Rates = tuple[tuple[RateLimit, ...], tuple[Obligation, ...]]
 _ROOM = 400
 """How much longer than its template a record may get."""
 
@@ -88,6 +91,8 @@ class ServePlan:
         self._digest = _standing_digest(self._document, key)
         self._told = _Told(None, None, b"")
         self._writer = ("", b"")
+        self._client = current_client.get()
+        self._rates: tuple[Decision | None, _Rates] = (None, ((), ()))
         self._what = f"decision {question.entrypoint}"
         self.masks = bool(settings.mask.apply({"input": self._document})[1])
         """Whether the mask takes something out of the input."""
@@ -124,6 +129,23 @@ class ServePlan:
         if not ruling.decision.allow and self._settings.mode == "enforce":
             raise denied(self.question, ruling, self._actor)
         return ruling
+
+    def rates(self, decision: Decision) -> _Rates:
+        """Return the rates to which a decision limits the caller, and what else it asks.
+
+        Raises:
+            ObligationError: A rate is one of clients, and the client is not known.
+        """
+        known, found = self._rates
+        if known is not decision:
+            found = rates_of(
+                decision.obligations,
+                model=self.question.name,
+                actor=self._actor,
+                client=self._client,
+            )
+            self._rates = (decision, found)
+        return found
 
     def _spool(
         self, template: RecordTemplate, facts: dict[str, bytes], taken: bytes, subject: str
