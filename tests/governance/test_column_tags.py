@@ -123,7 +123,7 @@ def test_columns_without_tags_pass_or_are_noted_or_denied_as_the_policy_data_say
             governed(pd.DataFrame(FRAME), person=["identifier"], phone=["contact"])
         return
     governed(pd.DataFrame(FRAME), person=["identifier"], phone=["contact"])
-    decision = reader.entry(reader.decisions(limit=1)[0]["entry"]).record["decision"]
+    decision = reader.entry(reader.decisions(limit=1)[0]["entry"]).record["result"]
     noted = ["columns.untagged_noted"] if said == "warn" else []
     assert [item["rule"] for item in decision["warn"]] == noted
 

@@ -16,6 +16,7 @@ from proofs import HOOKS, calls, denials
 from spawned import FORBIDDEN
 
 import affidavit as aff
+from affidavit._decision_record import decision_facts
 from affidavit.policies import Obligation
 
 PERMITTED = "credit-scoring"
@@ -166,9 +167,9 @@ def test_observing_runs_everything_and_records_every_denial(proof, reader, tmp_p
     written = proof.read_text().splitlines()
     assert len(written) == len(found) + 2 * len(HOOKS)
     for row in reader.decisions(limit=MOST)[: len(found)]:
-        record = reader.entry(row["entry"]).record
-        if record["resource"] in {"people", "risk"}:
-            assert (record["allow"], record["mode"]) == (False, "observe")
+        facts = decision_facts(reader.entry(row["entry"]).record)
+        if facts.resource in {"people", "risk"}:
+            assert (facts.allow, facts.mode) == (False, "observe")
     with aff.run("retrain", purpose=FORBIDDEN):
         proof.write_text("the block ran")
     assert proof.read_text() == "the block ran"

@@ -10,6 +10,7 @@ import pytest
 
 import affidavit as aff
 from affidavit import _engines
+from affidavit._decision_record import bundle_of
 from affidavit._home import create_home
 from affidavit.errors import ConfigurationError
 from affidavit.policies import CachedEngine, open_bundle, server_bundle
@@ -41,7 +42,8 @@ def read():
 
 def newest(home):
     reader = aff.Reader(home)
-    return reader.decision(reader.decisions(limit=1)[0]["id"]).record["decision"]
+    record = reader.decision(reader.decisions(limit=1)[0]["id"]).record
+    return {**record["result"], "bundle_digest": bundle_of(record)}
 
 
 def test_a_changed_bundle_is_in_force_at_the_next_call_with_its_digest(configured, read, tmp_path):

@@ -311,7 +311,7 @@ def test_flags_for_the_caller_are_in_the_decision_and_change_nothing(
     for given in ({"income": 5}, "text", np.array([1.0])):
         assert predict(given) == 1
     record = reader.entry(reader.decisions(limit=1)[0]["entry"]).record
-    kinds = [item["kind"] for item in record["decision"]["obligations"]]
+    kinds = [item["kind"] for item in record["result"]["obligations"]]
     assert kinds == ["explain", "log_full"]
 
 

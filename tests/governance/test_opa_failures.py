@@ -10,6 +10,7 @@ import pytest
 from opa import Front, Opa
 
 import affidavit as aff
+from affidavit._decision_record import bundle_of
 
 BUDGET_S = 0.6
 ALLOW = b'{"result": {"allow": true, "deny": [], "warn": [], "obligations": []}}'
@@ -122,7 +123,7 @@ def test_every_call_is_denied_recorded_and_in_time_until_opa_is_well_again(
     recorded = [row for row in reader.decisions(limit=100) if row["id"] not in before]
     assert sorted(row["entrypoint"] for row in recorded) == sorted(e for _, e in calls.values())
     for row in recorded:
-        decision = reader.decision(row["id"]).record["decision"]
+        decision = reader.decision(row["id"]).record["result"]
         assert decision["allow"] is False
         assert {finding["rule"] for finding in decision["deny"]} <= RULES[name]
     for call, _ in calls.values():
@@ -145,7 +146,7 @@ def test_a_bundle_that_changes_on_the_server_is_followed_or_with_a_pin_refused(
 
         def digest():
             newest = reader.decisions(limit=1)[0]["id"]
-            return reader.decision(newest).record["decision"]["bundle_digest"]
+            return bundle_of(reader.decision(newest).record)
 
         first = opa.bundle.digest
         configure(_settings(opa.port))
