@@ -43,7 +43,7 @@ def read():
 def newest(home):
     reader = aff.Reader(home)
     record = reader.decision(reader.decisions(limit=1)[0]["id"]).record
-    return {**record["result"], "bundle_digest": bundle_of(record)}
+    return {**record["result"], **record["custom"], "bundle_digest": bundle_of(record)}
 
 
 def test_a_changed_bundle_is_in_force_at_the_next_call_with_its_digest(configured, read, tmp_path):
