@@ -7,12 +7,12 @@ documentation, "WebAssembly", "Built-in Functions").
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from opapywasm import OpaWasmPolicy
+from opapywasm import OpaWasmPolicy, runtime
 from opapywasm.errors import OpaBuiltinError
 from opapywasm.instance import OpaPolicyInstance
+from wasmtime import MemoryType
 
 from affidavit.policies._builtins import BUILTINS
 from affidavit.policies._no_value import NoValueError
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from opapywasm import PolicyConfig
 
 __all__ = ["host_policy"]
-
-# Growing the memory once at the start is how every module of this size begins.
-logging.getLogger("opapywasm.runtime").addFilter(
-    lambda record: "larger initial memory" not in str(record.msg)
-)
-
 
 class _Instance(OpaPolicyInstance):
     def _dispatch_builtin(self, builtin_id: int, ctx: int, arg_addrs: list[int]) -> int:
@@ -40,6 +34,14 @@ class _Instance(OpaPolicyInstance):
 
 class _Policy(OpaWasmPolicy):
     def _build_instance(self) -> OpaPolicyInstance:
+        # The library begins with two pages, whatever the module says that it needs, and has no
+        # setting for it. Never lowered again: instances of other modules are made later.
+        needed = [
+            found.type.limits.min
+            for found in self._factory.module.imports
+            if isinstance(found.type, MemoryType)
+        ]
+        runtime._DEFAULT_MEMORY_PAGES = max(runtime._DEFAULT_MEMORY_PAGES, *needed)  # noqa: SLF001  # as above
         data, version = self._data_snapshot()
         return _Instance(
             self._factory,
