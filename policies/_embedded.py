@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedEngine"]
 
 # A fork copies locks in whatever state they are: one lock for all engines, held across the fork
-# together with the host's own, is consistent in the child.
+# together with the host's, is consistent in the child.
 _LOADING = threading.Lock()
 _fork_guarded = False
 _IMPORTED_IN = os.getpid()
@@ -47,15 +47,18 @@ def _guard_forks() -> None:
         return
     from opapywasm import runtime
 
-    host = runtime._NATIVE_LIFECYCLE_LOCK  # noqa: SLF001  # inherited locked otherwise
+    from affidavit.policies._host import BEGINNING
+
+    # In the order in which they are taken; the last is the library's own.
+    locks = (_LOADING, BEGINNING, runtime._NATIVE_LIFECYCLE_LOCK)  # noqa: SLF001  # inherited locked otherwise
 
     def hold() -> None:
-        _LOADING.acquire()
-        host.acquire()
+        for lock in locks:
+            lock.acquire()
 
     def release() -> None:
-        host.release()
-        _LOADING.release()
+        for lock in reversed(locks):
+            lock.release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
     _fork_guarded = True
