@@ -179,7 +179,11 @@ class _DataGuard:
 
     def _govern(self, frame: Any) -> Any:
         names = self._columns_of(frame)
-        source, parts = fingerprint_parts(frame)
+        try:
+            source, parts = fingerprint_parts(frame)
+        except FingerprintError as error:
+            self._record_none("refused", error)
+            raise
         origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
         tags = self._tags_of(frame)
         columns = {column: tags.get(column, []) for column in names}

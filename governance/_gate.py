@@ -15,7 +15,7 @@ from typing import Any
 from affidavit._approvals import makers, standing_approvals
 from affidavit._context import acting
 from affidavit._evidence import attributed_statement
-from affidavit._gate_lineage import lineage_evidence, signature_evidence
+from affidavit._gate_lineage import lineage_evidence
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
@@ -214,8 +214,7 @@ def collect_evidence(
     approvals, read = standing_approvals(home, digest)
     people, runs = makers(home, digest)
     lineage, reads = lineage_evidence(home, run, verified=distrusted is None)
-    signature, signed = signature_evidence(home, digest)
-    found = (*read, *runs, *reads, *signed)
+    found = (*read, *runs, *reads)
     entries += [index for index in found if index not in entries]
     document = {
         "provenance": {
@@ -229,7 +228,6 @@ def collect_evidence(
         "explanations": explanations,
         "approvals": approvals,
         "lineage": lineage,
-        "signature": signature,
     }
     return document, [str(name) for name in external.get("sensitive", [])], entries
 

@@ -1,4 +1,4 @@
-"""What the gate is told of a model's lineage: how its inputs were read, and whether it is signed."""
+"""What the gate is told of a model's lineage: how many of its inputs were read under a policy."""
 
 from __future__ import annotations
 
@@ -45,20 +45,3 @@ def _governed_read(home: Home, digest: str) -> int | None:
         if revoked is None and statement.predicate.get("outcome") == "read":
             return index
     return None
-
-
-def signature_evidence(home: Home, digest: str) -> tuple[dict[str, Any] | None, list[int]]:
-    """Return whether a signature of a model's file is on record, and where; None where none is.
-
-    Args:
-        home: Whose ledger it is in.
-        digest: The model file's digest.
-
-    Raises:
-        VerificationError: A statement does not hold.
-    """
-    entries = Reader(home).evidence(digest, "model-signature")
-    if not entries:
-        return None, []
-    holds = [attributed_statement(home, index)[1] is None for index in entries]
-    return {"verified": any(holds)}, entries

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
@@ -145,6 +146,12 @@ class _Served:
 class _ServeGuard:
     """One served call."""
 
+    # What most calls leave as it is, and so does not cost them anything.
+    _obligations: Sequence[Obligation] = ()
+    _pseudonyms: frozenset[str] = frozenset()
+    _observed: Mapping[str, str] = MappingProxyType({})
+    _refused = False
+
     def __init__(self, served: _Served) -> None:
         self._served = served
         self._settings: Settings
@@ -157,10 +164,6 @@ class _ServeGuard:
         self._plain: bytes | None = None
         self._rows: list[dict[str, Any]] = []
         self._streamed: list[Any] = []
-        self._obligations: Sequence[Obligation] = ()
-        self._pseudonyms: frozenset[str] = frozenset()
-        self._observed: dict[str, str] = {}
-        self._refused = False
 
     def begin(self, bound: inspect.BoundArguments) -> None:
         self._settings, self._home = self._served.present()

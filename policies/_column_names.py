@@ -13,6 +13,7 @@ __all__ = ["NameEvidence", "name_evidence", "vocabulary"]
 
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _QUALIFIED = 0.4
+_WHOLE_ONLY = 0.6
 _LONGEST = 4
 
 
@@ -80,7 +81,8 @@ def name_evidence(name: str) -> list[NameEvidence]:
                 continue
             taken[start : start + length] = [True] * length
             tag, strength = _phrases()[phrase]
-            if tag:
+            # A weak word says what the column is about, where another says what is in it.
+            if tag and (strength > _WHOLE_ONLY or length == len(words)):
                 found.append(NameEvidence(tag, strength, " ".join(phrase)))
     rest = {word for word, used in zip(words, taken, strict=True) if not used}
     if rest & set(vocabulary()["qualifiers"]):

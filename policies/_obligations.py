@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ObligationError
 from affidavit.policies._contract import FLAG_KINDS, check_obligation
-from affidavit.policies._decision import Obligation
+from affidavit.policies._decision import Obligation, frozen_parameters, listed_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,8 +40,8 @@ class AppliedObligation:
         parameters: The obligation's parameters; a key appears by its name only.
         rows_before: Number of rows before all obligations.
         rows_after: Number of rows after all obligations.
-        for_caller: True where nothing was done to the data because the obligation is the
-            caller's to meet (``explain``, ``log_full``, ``require_approval``).
+        for_caller: True where the obligation asks nothing of the data, but of the call or its
+            caller (``explain``, ``log_full``, ``require_approval``).
     """
 
     kind: str
@@ -53,7 +52,7 @@ class AppliedObligation:
     for_caller: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", frozen_parameters(self.parameters))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.
@@ -65,7 +64,7 @@ class AppliedObligation:
         return {
             "kind": self.kind,
             "columns": list(self.columns),
-            "parameters": {key: self.parameters[key] for key in sorted(self.parameters)},
+            "parameters": listed_parameters(self.parameters),
             "rows_before": self.rows_before,
             "rows_after": self.rows_after,
             "for_caller": self.for_caller,
@@ -103,7 +102,7 @@ class Plan:
         columns: Per column, the strictest of what was asked.
         excluded: Columns that training must leave out, in order.
         rows: The smallest row limit, or None.
-        flags: Kinds that are the caller's to meet, in order.
+        flags: Kinds that ask nothing of the data, in order.
         keeps: Per column, the texts that a row needs one of to stay.
         cells: Which rare combinations go, or None.
     """

@@ -131,7 +131,7 @@ def test_several_merge_to_the_strictest_in_any_order():
     asked = [cells(2, 0.5, ("a",)), cells(5, 0.9, ("b",)), keep("x", "y"), keep("y", "z")]
     for order in itertools.permutations(asked):
         kept, small = merge_obligations(order)
-        assert (kept.kind, kept.parameters["values"]) == ("keep_rows", ["y"])
+        assert (kept.kind, kept.parameters["values"]) == ("keep_rows", ("y",))
         assert small.columns == ("a", "b")
         assert dict(small.parameters) == {"k": 5, "max_share": 0.5}
         assert merge_obligations((kept, small)) == (kept, small)
@@ -198,3 +198,15 @@ def test_numbers_that_are_equal_but_of_other_types_are_other_cells():
     frame = pd.DataFrame({"a": [1, True, 1.0, 1], "b": 0}, dtype=object)
     result, _ = apply_obligations(frame, [cells(2)], keys={})
     assert [type(v) for v in result["a"]] == [int, int]
+
+
+def test_nobody_can_change_the_parameters_of_a_decision_that_may_be_remembered():
+    values = ["yes"]
+    asked = keep(*values)
+    given = Obligation("keep_rows", ("a",), {"values": values})
+    values.append("no")
+    assert given == asked
+    given.to_dict()["parameters"]["values"].append("no")
+    assert given.to_dict() == asked.to_dict()
+    _, (done,) = apply_obligations(pd.DataFrame({"a": ["yes"]}), [asked], keys={})
+    assert done.to_dict()["parameters"] == {"values": ["yes"]}
