@@ -20,12 +20,12 @@ def required(home, configure, tmp_path):
     configure('[policy]\ndata = "policy.json"\n')
 
 
-def fit(*frames: pd.DataFrame) -> None:
+def fit(frame: pd.DataFrame, more: pd.DataFrame | None = None) -> None:
     @aff.train("risk")
-    def train(first: pd.DataFrame, *others: pd.DataFrame) -> LogisticRegression:
-        return LogisticRegression().fit(first[["income", "debt"]], first["granted"])
+    def train(frame: pd.DataFrame, more: pd.DataFrame | None) -> LogisticRegression:
+        return LogisticRegression().fit(frame[["income", "debt"]], frame["granted"])
 
-    train(*frames)
+    train(frame, more)
 
 
 def governed(frame: pd.DataFrame) -> pd.DataFrame:
