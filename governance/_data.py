@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from affidavit._call import gives_stream, guarded
 from affidavit._context import acting, current_run, present, run_id
 from affidavit._excluded import note_exclusions
-from affidavit._frame_columns import check_tagged, column_names, how_to_collect
+from affidavit._frame_columns import check_tagged, column_names, how_to_collect, row_count
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
 from affidavit._obliged import check_approval
@@ -119,7 +119,12 @@ class _DataGuard:
             found[column] = sorted({*found.get(column, []), *tags})
         return found
 
-    def _question(self, columns: Mapping[str, list[str]], digest: str = "") -> Question:
+    def _question(
+        self,
+        columns: Mapping[str, list[str]],
+        digest: str = "",
+        measures: Mapping[str, int] | None = None,
+    ) -> Question:
         declared = self._settings.datasets.get(self._name, {})
         return Question(
             "affidavit/data_read",
@@ -130,6 +135,7 @@ class _DataGuard:
             self._purpose,
             tags=[str(tag) for tag in declared.get("tags", [])],
             columns=columns,
+            extra={"measures": measures} if measures else None,
         )
 
     def _columns_of(self, frame: Any) -> list[str]:
@@ -181,7 +187,7 @@ class _DataGuard:
         origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
         tags = self._tags_of(frame)
         columns = {column: tags.get(column, []) for column in names}
-        question = self._question(columns, origin.digest)
+        question = self._question(columns, origin.digest, {"rows": row_count(frame)})
         ruling = enforce(self._home, self._settings, question, run=run_id())
         governed, applied, more = self._met(frame, names, question, ruling)
         proposed = proposals_for(self._settings, self._name, frame, tags)

@@ -39,6 +39,13 @@ def how_to_collect(frame: Any) -> str:
     return "frame.collect()" if kind.__name__ == "LazyFrame" else ""
 
 
+def row_count(frame: Any) -> int:
+    """Return how many rows a data frame has."""
+    # Arrow states it; of the others it is the length.
+    rows = getattr(frame, "num_rows", None)
+    return int(rows) if isinstance(rows, int) else len(frame)
+
+
 def check_tagged(frame: Any, names: list[str], tags: Mapping[str, list[str]]) -> None:
     """Refuse a frame in which a tagged column is where the policy would not see it.
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
-from affidavit._context import acting, note_served, prediction_ids, present
+from affidavit._context import acting, current_client, note_served, prediction_ids, present
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve, verdict_evidence
@@ -23,6 +23,7 @@ from affidavit._payload_rows import input_rows, json_safe, output_rows, plain_ro
 from affidavit._policy import Ruling, enforce, unmet
 from affidavit._predictions import MOST_FIELDS, Predictions, make_predictions
 from affidavit._question import Question
+from affidavit._rate_limits import RateLimit, rate_limits
 from affidavit._recording import note_gap, record, spool
 from affidavit._serve_plan import ServePlan
 from affidavit._settings import Settings
@@ -40,6 +41,7 @@ RESOLVED_SECONDS = 2.0
 FRESH_SECONDS = 0.01
 """How long a served function goes on with settings before it looks for a change of them."""
 _LONGEST_STREAM = 1000
+_MOST_CALLERS = 256
 _ATTEMPTS = 5
 _NOTHING = contextlib.nullcontext()
 _MOST_ROWS = 1000
@@ -88,7 +90,7 @@ class _Served:
         self.reference = reference
         self.purpose = purpose
         self._subject = subject
-        self._plan: tuple[tuple[object, ...], ServePlan] | None = None
+        self._plans: _Plans = ((None, None, None), {})
         self._present: tuple[float, Settings, Home] | None = None
 
     def present(self) -> tuple[Settings, Home]:
@@ -101,17 +103,15 @@ class _Served:
         return settings, home
 
     def plan(self, home: Home, settings: Settings, resolved: _Resolved, actor: str) -> ServePlan:
-        """Return the plan of a call, the last one's where nothing has changed."""
-        known = self._plan
-        if known is not None:
-            (was_home, was_settings, was_resolved, was_actor), plan = known
-            if (
-                was_home is home
-                and was_settings is settings
-                and was_resolved is resolved
-                and was_actor == actor
-            ):
-                return plan
+        """Return the plan of a call, an earlier one's where nothing has changed."""
+        base, plans = self._plans
+        if base[0] is not home or base[1] is not settings or base[2] is not resolved:
+            plans = {}
+            self._plans = ((home, settings, resolved), plans)
+        caller = (actor, current_client.get())
+        plan = plans.get(caller)
+        if plan is not None:
+            return plan
         model, evidence = resolved
         question = Question(
             "affidavit/serve",
@@ -130,7 +130,9 @@ class _Served:
             "purpose": self.purpose,
         }
         plan = ServePlan(home, settings, question, actor, fields)
-        self._plan = ((home, settings, resolved, actor), plan)
+        if len(plans) >= _MOST_CALLERS:
+            plans.clear()
+        plans[caller] = plan
         return plan
 
     def subject_of(self, row: Mapping[str, Any]) -> str:
@@ -176,7 +178,9 @@ class _ServeGuard:
         names = [name for name in bound.arguments if name not in {"self", "cls"}]
         given = bound.arguments[names[0]] if names else {}
         if self._ruling.decision.obligations:
-            given = self._govern(bound, names)
+            self._count(plan)
+            if self._obligations:
+                given = self._govern(bound, names)
         if self._settings.durability != "log" and not self._observed:
             self._plain = plain_row(given)
         if self._plain is not None and len(given) <= MOST_FIELDS:
@@ -186,10 +190,20 @@ class _ServeGuard:
         self._plain = None
         self._rows = input_rows(given)
 
+    def _count(self, plan: ServePlan) -> None:
+        """Count the call against the limits of its rate; what else is asked of it is left."""
+        limits: Sequence[RateLimit] = ()
+        try:
+            limits, self._obligations = plan.rates(self._ruling.decision)
+            if limits:
+                rate_limits(self._home.folder).take(limits)
+        except ObligationError as error:
+            self._unmet(error, [{}])
+
     def _govern(self, bound: inspect.BoundArguments, names: list[str]) -> Any:
         """Meet the obligations on what the function is given."""
         given = bound.arguments[names[0]] if names else {}
-        self._obligations = obligations = self._ruling.decision.obligations
+        obligations = self._obligations
         keys = NamedKeys(self._home)
         try:
             check_approval(self._home, self._model.digest, obligations)
@@ -337,6 +351,7 @@ class _ServeGuard:
 
 
 _Resolved = tuple[ModelReference, dict[str, Any]]
+_Plans = tuple[tuple[object, object, object], dict[tuple[str, str], ServePlan]]
 _resolved: dict[tuple[str, str], tuple[float, _Resolved]] = {}
 _resolved_lock = threading.Lock()
 

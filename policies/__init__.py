@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from affidavit.policies._apply_record import apply_to_record, apply_to_records
     from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
+    from affidavit.policies._builtins import host_builtins
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
     from affidavit.policies._clean_frame import TAGS_KEY, tags_in_metadata
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
     from affidavit.policies._open import open_bundle
-    from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
+    from affidavit.policies._packtest import (
+        PackTestCase,
+        PackTestReport,
+        check_style,
+        run_pack_tests,
+    )
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
@@ -57,6 +63,8 @@ _SOURCES = {
     "canonical_input": "affidavit.policies._canonical",
     "check_fields": "affidavit.policies._hidden",
     "check_packs": "affidavit.policies._build",
+    "check_style": "affidavit.policies._packtest",
+    "host_builtins": "affidavit.policies._builtins",
     "merge_obligations": "affidavit.policies._obligations",
     "nested_fields": "affidavit.policies._hidden",
     "parse_result": "affidavit.policies._contract",
@@ -97,6 +105,8 @@ __all__ = [
     "canonical_input",
     "check_fields",
     "check_packs",
+    "check_style",
+    "host_builtins",
     "merge_obligations",
     "nested_fields",
     "open_bundle",

@@ -119,9 +119,9 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
 
 
 def _needed_builtins(module: bytes) -> list[str]:
-    from opapywasm import OpaWasmPolicy
+    from affidavit.policies._host import host_policy
 
-    policy = OpaWasmPolicy.from_wasm_bytes(module)
+    policy = host_policy(module)
     try:
         return sorted(policy.builtins)
     finally:

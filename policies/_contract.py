@@ -42,7 +42,7 @@ COLUMN_KINDS = frozenset(
     }
 )
 FLAG_KINDS = frozenset({"explain", "log_full", "require_approval"})
-OBLIGATION_KINDS = COLUMN_KINDS | FLAG_KINDS | {"limit_rows"}
+OBLIGATION_KINDS = COLUMN_KINDS | FLAG_KINDS | {"limit_rate", "limit_rows"}
 
 
 class _MalformedError(Exception):
@@ -96,9 +96,19 @@ def _keep_rows(parameters: Mapping[str, Any]) -> bool:
     )
 
 
+def _limit_rate(parameters: Mapping[str, Any]) -> bool:
+    numbers = [parameters.get("calls"), parameters.get("seconds")]
+    return (
+        set(parameters) == {"calls", "seconds", "per"}
+        and all(type(number) is int and number >= 1 for number in numbers)
+        and parameters["per"] in {"actor", "client", "model"}
+    )
+
+
 _PARAMETERS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "generalise": _generalise,
     "keep_rows": _keep_rows,
+    "limit_rate": _limit_rate,
     "limit_rows": _limit_rows,
     "pseudonymise": _pseudonymise,
     "suppress_small_cells": _suppress_small_cells,

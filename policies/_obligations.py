@@ -178,6 +178,11 @@ def plan(obligations: Iterable[Obligation]) -> Plan:
                 columns[name] = _stricter(columns[name], asked) if name in columns else asked
         elif obligation.kind == "exclude_as_feature":
             excluded.update(obligation.columns)
+        elif obligation.kind == "limit_rate":
+            raise ObligationError(
+                "The obligation 'limit_rate' is about calls of a served function, not about data.",
+                hint="Let the policy ask for it where a model is served, and nowhere else.",
+            )
         elif obligation.kind == "limit_rows":
             limits.append(obligation.parameters["rows"])
         elif obligation.kind == "keep_rows":
