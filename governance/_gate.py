@@ -15,6 +15,7 @@ from typing import Any
 from affidavit._approvals import makers, standing_approvals
 from affidavit._context import acting
 from affidavit._evidence import attributed_statement
+from affidavit._gate_lineage import lineage_evidence
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
@@ -212,7 +213,9 @@ def collect_evidence(
         )
     approvals, read = standing_approvals(home, digest)
     people, runs = makers(home, digest)
-    entries += [index for index in (*read, *runs) if index not in entries]
+    lineage, reads = lineage_evidence(home, run, verified=distrusted is None)
+    found = (*read, *runs, *reads)
+    entries += [index for index in found if index not in entries]
     document = {
         "provenance": {
             "verified": distrusted is None,
@@ -224,6 +227,7 @@ def collect_evidence(
         "fairness": fairness,
         "explanations": explanations,
         "approvals": approvals,
+        "lineage": lineage,
     }
     return document, [str(name) for name in external.get("sensitive", [])], entries
 

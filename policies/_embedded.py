@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedEngine"]
 
 # A fork copies locks in whatever state they are: one lock for all engines, held across the fork
-# together with the host's own, is consistent in the child.
+# together with the host's, is consistent in the child.
 _LOADING = threading.Lock()
 _fork_guarded = False
 _IMPORTED_IN = os.getpid()
 # A module that was compiled before a fork is left alone in the child: its clock thread is gone,
 # and finalising it could wait for that thread.
 _ABANDONED: list[object] = []
+_PAUSE_S = 5.0
+"""For how long a module that could not be loaded is not tried again."""
 
 
 def _guard_forks() -> None:
@@ -45,15 +47,18 @@ def _guard_forks() -> None:
         return
     from opapywasm import runtime
 
-    host = runtime._NATIVE_LIFECYCLE_LOCK  # noqa: SLF001  # inherited locked otherwise
+    from affidavit.policies._host import BEGINNING
+
+    # In the order in which they are taken; the last is the library's own.
+    locks = (_LOADING, BEGINNING, runtime._NATIVE_LIFECYCLE_LOCK)  # noqa: SLF001  # inherited locked otherwise
 
     def hold() -> None:
-        _LOADING.acquire()
-        host.acquire()
+        for lock in locks:
+            lock.acquire()
 
     def release() -> None:
-        host.release()
-        _LOADING.release()
+        for lock in reversed(locks):
+            lock.release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
     _fork_guarded = True
@@ -146,6 +151,7 @@ class EmbeddedEngine:
         self._concurrency = concurrency
         self._digest_key = digest_key
         self._loaded: tuple[int, OpaWasmPolicy] | None = None
+        self._refused: tuple[int, float, str] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("An EmbeddedEngine holds native memory; create one in each process.")
@@ -209,6 +215,9 @@ class EmbeddedEngine:
                 return loaded[1]
             if loaded is not None:
                 _ABANDONED.append(loaded[1])
+            refused = self._refused
+            if refused is not None and refused[0] == pid and time.monotonic() < refused[1]:
+                raise PolicyEngineError(refused[2])
             config = opapywasm.PolicyConfig(
                 pool_size=self._concurrency,
                 borrow_timeout_seconds=self._deadline_ms / 1000,
@@ -222,8 +231,13 @@ class EmbeddedEngine:
                     policy = host_policy(self._bundle.module, config)
                 self._check(policy)
                 policy.set_data(canonical_input(self._bundle.data))
-            except opapywasm.OpaWasmError as error:
-                raise PolicyEngineError(f"The policy module cannot be run: {error}.") from error
+            except (opapywasm.OpaWasmError, PolicyEngineError) as error:
+                said = f"The policy module cannot be run: {error}."
+                if isinstance(error, PolicyEngineError):
+                    said = str(error)
+                # Compiling takes a second of a core; not for every call that is denied.
+                self._refused = (pid, time.monotonic() + _PAUSE_S, said)
+                raise PolicyEngineError(said) from error
             # What is no longer used, as after a change of the bundle, gives its memory back. In a
             # thread of its own: the collector may run where the host holds its lock.
             weakref.finalize(self, _close, pid, policy).atexit = False

@@ -7,6 +7,7 @@ documentation, "WebAssembly", "Built-in Functions").
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from opapywasm import OpaWasmPolicy, runtime
@@ -20,7 +21,12 @@ from affidavit.policies._no_value import NoValueError
 if TYPE_CHECKING:
     from opapywasm import PolicyConfig
 
-__all__ = ["host_policy"]
+__all__ = ["BEGINNING", "host_policy"]
+
+BEGINNING = threading.Lock()
+"""Held while an instance is made, of any module."""
+_USUAL_PAGES = runtime._DEFAULT_MEMORY_PAGES  # noqa: SLF001  # no setting reaches it
+
 
 
 class _Instance(OpaPolicyInstance):
@@ -35,15 +41,18 @@ class _Instance(OpaPolicyInstance):
 
 class _Policy(OpaWasmPolicy):
     def _build_instance(self) -> OpaPolicyInstance:
-        # The library begins with two pages, whatever the module says that it needs, and has no
-        # setting for it. Never lowered again: instances of other modules are made later.
-        needed = [
-            found.type.limits.min
-            for found in self._factory.module.imports
-            if isinstance(found.type, MemoryType)
-        ]
-        runtime._DEFAULT_MEMORY_PAGES = max(runtime._DEFAULT_MEMORY_PAGES, *needed)  # noqa: SLF001  # as above
         data, version = self._data_snapshot()
+        with BEGINNING:
+            # The library begins with two pages, whatever the module says that it needs, and has no
+            # setting for it.
+            runtime._DEFAULT_MEMORY_PAGES = max(_USUAL_PAGES, *self._pages())  # noqa: SLF001  # as above
+            return self._instance(data, version)
+
+    def _pages(self) -> list[int]:
+        imports = self._factory.module.imports
+        return [found.type.limits.min for found in imports if isinstance(found.type, MemoryType)]
+
+    def _instance(self, data: bytes | None, version: int) -> OpaPolicyInstance:
         return _Instance(
             self._factory,
             self._config,

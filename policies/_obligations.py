@@ -40,8 +40,8 @@ class AppliedObligation:
         parameters: The obligation's parameters; a key appears by its name only.
         rows_before: Number of rows before all obligations.
         rows_after: Number of rows after all obligations.
-        for_caller: True where nothing was done to the data because the obligation is the
-            caller's to meet (``explain``, ``log_full``, ``require_approval``).
+        for_caller: True where the obligation asks nothing of the data, but of the call or its
+            caller (``explain``, ``log_full``, ``require_approval``).
     """
 
     kind: str
@@ -102,7 +102,7 @@ class Plan:
         columns: Per column, the strictest of what was asked.
         excluded: Columns that training must leave out, in order.
         rows: The smallest row limit, or None.
-        flags: Kinds that are the caller's to meet, in order.
+        flags: Kinds that ask nothing of the data, in order.
         keeps: Per column, the texts that a row needs one of to stay.
         cells: Which rare combinations go, or None.
     """

@@ -334,3 +334,15 @@ def test_an_evaluation_leaves_nothing_to_the_next_however_large_it_was(embedded,
         assert sum(len(o.columns) for o in wide.obligations) == size
         again = fresh.decide("affidavit/data_read", small)
         assert (again.allow, again.obligations) == (expected.allow, expected.obligations)
+
+
+def test_a_module_that_cannot_be_loaded_is_not_compiled_for_every_question(copied, request_for):
+    edit_manifest(copied, builtins=["time.now_ns"])
+    engine = EmbeddedEngine(bundle=copied)
+    first = engine.decide("affidavit/data_read", request_for())
+    begin = time.monotonic()
+    for _ in range(100):
+        again = engine.decide("affidavit/data_read", request_for())
+        assert [f.rule for f in again.deny] == ["engine.unloadable"]
+        assert again.deny[0].message == first.deny[0].message
+    assert time.monotonic() - begin < 4

@@ -135,6 +135,35 @@ evidence = st.fixed_dictionaries(
 )
 
 
+attributes = st.dictionaries(
+    st.sampled_from(
+        [
+            *("collected", "expires", "retention_days", "regions", "licence"),
+            *("lawful_basis", "consent", "tier", "department"),
+        ]
+    ),
+    maybe(
+        times
+        | st.sampled_from(["CC-BY-NC-4.0", "MIT", "consent", "contract", "high", "lending"])
+        | st.integers(0, 400)
+        | st.lists(st.sampled_from(["eu", "us", "MIT"]), max_size=2)
+        | st.just({"column": "income", "values": ["yes"]})
+    ),
+    max_size=4,
+)
+surroundings = {
+    "place": st.fixed_dictionaries({"region": maybe(st.sampled_from(["eu", "us"]))}),
+    "client": st.fixed_dictionaries(
+        {
+            "address": maybe(
+                st.sampled_from(["10.1.2.3", "11.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"])
+            )
+        }
+    ),
+    "measures": st.fixed_dictionaries({"rows": maybe(st.integers(0, 200))}),
+}
+
+
 @st.composite
 def sound(draw, action, kind):
     """A request as hooks make it, so that what allows is compared as often as what denies."""
@@ -188,6 +217,12 @@ def requests(draw):
         "time": draw(maybe(times)),
         "request_id": draw(maybe(st.just("r-1"))),
     }
+    for field, strategy in surroundings.items():
+        if draw(st.booleans()):
+            document[field] = draw(maybe(strategy))
+    for field in ("actor", "resource"):
+        if isinstance(document[field], dict) and draw(st.booleans()):
+            document[field]["attributes"] = draw(maybe(attributes))
     if action in {"model.promote", "model.serve", "model.load"}:
         document["evidence"] = draw(maybe(evidence))
         document["declared"] = draw(

@@ -246,6 +246,12 @@ def frames_of(values, kind):
 @given(data=st.data())
 def test_no_original_value_of_any_kind_is_in_what_is_handed_out(kind, data):
     values = data.draw(st.lists(st.none() | SCALARS[kind], min_size=1, max_size=6))
+    for value in values:
+        for name, obligation in OBLIGATIONS.items():
+            record, _ = apply_to_record({"a": value, "b": 1}, [obligation], keys=KEYS)
+            kept = record.get("a")
+            assert (kept is None) is (value is None or name == "drop")
+            assert kept is None or kept in TOKENS or kept == "[masked]" or len(kept) == 64
     for library, frame in frames_of(values, kind).items():
         for name, obligation in OBLIGATIONS.items():
             result, _ = apply_obligations(frame, [obligation], keys=KEYS)

@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import json
 import subprocess
+import time
 
 import pytest
 from cryptography import x509
@@ -71,7 +72,13 @@ def secured(tmp_path_factory):
     ]
     process = subprocess.Popen(command)
     wait_for_port(port)
-    yield f"https://127.0.0.1:{port}", bundle, folder / "ca.pem"
+    url = f"https://127.0.0.1:{port}"
+    # It listens before it has its bundle.
+    engine = OpaServerEngine(url, token=TOKEN, ca=folder / "ca.pem", timeout=5)
+    end = time.monotonic() + 30
+    while not engine.decide("affidavit/data_read", {}).trustworthy and time.monotonic() < end:
+        time.sleep(0.1)
+    yield url, bundle, folder / "ca.pem"
     process.kill()
     process.wait(timeout=20)
 

@@ -18,7 +18,6 @@ allow if {
 	evaluation_satisfied
 	approval_satisfied
 	lineage_satisfied
-	signature_satisfied
 	settings.tier_known
 	count(deny) == 0
 }
@@ -106,10 +105,6 @@ lineage_satisfied if {
 	input.evidence.lineage.ungoverned == 0
 }
 
-signature_satisfied if settings.waived("signature")
-
-signature_satisfied if input.evidence.signature.verified == true
-
 approval_satisfied if settings.waived("approval")
 
 approval_satisfied if {
@@ -194,16 +189,6 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 #   clause: EU AI Act Art. 10(2)(b), 12
 deny contains finding.of(rego.metadata.rule(), "The training has no input whose governed reading is on record, or has one whose is not.") if {
 	not lineage_satisfied
-}
-
-# METADATA
-# title: The model's file is signed
-# custom:
-#   rule: promotion.signature
-#   severity: high
-#   clause: EU AI Act Art. 15(5)
-deny contains finding.of(rego.metadata.rule(), "No signature of the model's file that verifies is on record.") if {
-	not signature_satisfied
 }
 
 # METADATA

@@ -131,17 +131,6 @@ test_lineage_can_be_required if {
 		with data.promotion.require as required
 }
 
-test_a_signature_can_be_required if {
-	required := object.union(data.promotion.require, {"signature": true})
-	rules == {"promotion.signature"} with input as asking with data.promotion.require as required
-	every verified in [false, "true", null] {
-		changes := [{"op": "add", "path": "/evidence/signature", "value": {"verified": verified}}]
-		rules == {"promotion.signature"} with input as with_evidence(changes) with data.promotion.require as required
-	}
-	signed := [{"op": "add", "path": "/evidence/signature", "value": {"verified": true}}]
-	affidavit.promote.allow with input as with_evidence(signed) with data.promotion.require as required
-}
-
 tiered(tier) := with_evidence([{"op": "add", "path": "/resource/attributes", "value": {"tier": tier}}])
 
 test_a_tier_has_settings_of_its_own if {
