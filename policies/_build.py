@@ -12,6 +12,7 @@ from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_bundle, shipped
+from affidavit.policies._memory import begin_with_enough
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -115,6 +116,7 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
 def _needed_builtins(module: bytes) -> list[str]:
     from opapywasm import OpaWasmPolicy
 
+    begin_with_enough(module)
     policy = OpaWasmPolicy.from_wasm_bytes(module)
     try:
         return sorted(policy.builtins)

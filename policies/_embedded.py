@@ -16,6 +16,7 @@ from affidavit.policies._data import grant_instants, merge_data
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
 from affidavit.policies._manifest import Bundle, bundle_digest, load_bundle, shipped
+from affidavit.policies._memory import begin_with_enough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -198,6 +199,7 @@ class EmbeddedEngine:
                 parse_raw_json_input=False,
             )
             try:
+                begin_with_enough(self._bundle.module)
                 with _compiling():
                     policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
                 self._check(policy)

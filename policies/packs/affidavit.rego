@@ -14,6 +14,7 @@ import data.affidavit.promotion
 import data.affidavit.purpose
 import data.affidavit.request
 import data.affidavit.serving
+import data.affidavit.waivers
 
 nothing := {
 	"allow": false,
@@ -91,11 +92,18 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id]
 promote := verdict(
 	"model.promote",
-	[request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow],
-	((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny),
-	((access.warn | promotion.warn) | fairness.warn),
+	[
+		request.allow, access.allow,
+		waivers.settles(promotion.allow, promotion.deny),
+		waivers.settles(fairness.allow, fairness.deny),
+		waivers.settles(explanation.allow, explanation.deny),
+	],
+	waivers.unwaived(promotion_denials),
+	(((access.warn | promotion.warn) | fairness.warn) | waivers.warnings(promotion_denials)),
 	set(),
 )
+
+promotion_denials := (((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny
 
 default disclose := {"allow": false, "deny": [], "warn": [], "obligations": []}
 
