@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         explain_decision,
     )
     from affidavit._evidence import verified_statement
-    from affidavit._gate import GateResult, collect_evidence, gate
+    from affidavit._gate import collect_evidence, gate
+    from affidavit._gate_result import GateResult
     from affidavit._home import Home, create_home, open_home
     from affidavit._measure import Evaluation, evaluate, explain_model
     from affidavit._model_reference import ModelReference
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from affidavit._settings import Settings, load_settings
     from affidavit._train import train
     from affidavit._verify_home import verify_home
+    from affidavit._waive import waive, withdraw_waiver
+    from affidavit._waivers import Waiver, read_waivers
     from affidavit.errors import AffidavitError, PolicyDenied
 
 __version__ = "0.1.0"
@@ -44,7 +47,7 @@ _SOURCES = {
     "Entry": "affidavit._read_entries",
     "Evaluation": "affidavit._measure",
     "EvidenceGapWarning": "affidavit._recording",
-    "GateResult": "affidavit._gate",
+    "GateResult": "affidavit._gate_result",
     "Home": "affidavit._home",
     "ModelReference": "affidavit._model_reference",
     "PolicyDenied": "affidavit.errors",
@@ -52,6 +55,7 @@ _SOURCES = {
     "Run": "affidavit._run",
     "ServedDecision": "affidavit._decisions",
     "Settings": "affidavit._settings",
+    "Waiver": "affidavit._waivers",
     "approve": "affidavit._approve",
     "collect_evidence": "affidavit._gate",
     "create_home": "affidavit._home",
@@ -65,11 +69,14 @@ _SOURCES = {
     "load_settings": "affidavit._settings",
     "open_home": "affidavit._home",
     "prediction_ids": "affidavit._context",
+    "read_waivers": "affidavit._waivers",
     "run": "affidavit._run",
     "serve": "affidavit._serve",
     "train": "affidavit._train",
     "verified_statement": "affidavit._evidence",
     "verify_home": "affidavit._verify_home",
+    "waive": "affidavit._waive",
+    "withdraw_waiver": "affidavit._waive",
 }
 
 __all__ = [
@@ -86,6 +93,7 @@ __all__ = [
     "Run",
     "ServedDecision",
     "Settings",
+    "Waiver",
     "__version__",
     "approve",
     "collect_evidence",
@@ -100,11 +108,14 @@ __all__ = [
     "load_settings",
     "open_home",
     "prediction_ids",
+    "read_waivers",
     "run",
     "serve",
     "train",
     "verified_statement",
     "verify_home",
+    "waive",
+    "withdraw_waiver",
 ]
 
 if not TYPE_CHECKING:

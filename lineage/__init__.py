@@ -227,6 +227,7 @@ __all__ = [
     "TRUST_ROOT",
     "VERDICT",
     "VERDICT_FIELD",
+    "WAIVER",
     "AddCheckpoint",
     "Answer",
     "Appending",

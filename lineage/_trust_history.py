@@ -110,7 +110,8 @@ class TrustHistory:
 
         Raises:
             EnvelopeError: No trust root is in force there; no signature, or not the first, is by a
-                key with the role that the statement needs; or what a person signs names another person.
+                key with the role that the statement needs; or what a person signs names
+                another.
         """
         if self.root is None:
             if index == 0:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from affidavit.policies._engine import CacheProfile, Engine
     from affidavit.policies._obligations import AppliedObligation, merge_obligations
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
+    from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
 
@@ -38,14 +39,17 @@ _SOURCES = {
     "OpaServerEngine": "affidavit.policies._server",
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
+    "Rule": "affidavit.policies._rules",
     "ServerBundle": "affidavit.policies._server_bundle",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
     "check_packs": "affidavit.policies._build",
+    "judged_rules": "affidavit.policies._rules",
     "merge_obligations": "affidavit.policies._obligations",
     "parse_result": "affidavit.policies._contract",
+    "rule_catalogue": "affidavit.policies._rules",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
 }
@@ -64,14 +68,17 @@ __all__ = [
     "OpaServerEngine",
     "PackTestCase",
     "PackTestReport",
+    "Rule",
     "ServerBundle",
     "apply_obligations",
     "apply_to_record",
     "build_packs",
     "canonical_input",
     "check_packs",
+    "judged_rules",
     "merge_obligations",
     "parse_result",
+    "rule_catalogue",
     "run_pack_tests",
     "server_bundle",
 ]

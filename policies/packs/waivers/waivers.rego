@@ -192,7 +192,7 @@ warn contains finding.of(rego.metadata.rule(), about(waiver, what)) if {
 	sound(waiver)
 	about_this(waiver)
 	not in_force(waiver)
-	what := concat("", ["it is in force from ", finding.quoted(object.get(waiver, "time", null)), " until ", finding.quoted(object.get(waiver, "expires", null))])
+	what := concat("", ["by the clock or by the log it is not in force; it says from ", finding.quoted(object.get(waiver, "time", null)), " until ", finding.quoted(object.get(waiver, "expires", null))])
 }
 
 in_force(waiver) if {
