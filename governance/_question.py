@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit._context import acting
+from affidavit._context import acting, current_client
 from affidavit._settings import Settings
 
 
@@ -37,21 +37,34 @@ class Question:
     extra: Mapping[str, Any] | None = None
 
     def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
-        """Return the input document."""
+        """Return the input document; what is not known or not declared is left out of it."""
+        person = acting(settings)
+        actor: dict[str, Any] = {"id": person, "roles": settings.roles_of(person)}
+        if attributes := settings.attributes_of(person):
+            actor["attributes"] = attributes
+        resource: dict[str, Any] = {
+            "kind": self.kind,
+            "name": self.name,
+            "digest": self.digest,
+            "tags": list(self.tags),
+        }
+        if attributes := settings.declared_attributes(self.kind, self.name):
+            resource["attributes"] = attributes
+        where: dict[str, Any] = {}
+        if settings.region:
+            where["place"] = {"region": settings.region}
+        if address := current_client.get():
+            where["client"] = {"address": address}
         return {
             "action": self.action,
-            "actor": {"id": acting(settings), "roles": settings.roles_of(acting(settings))},
+            "actor": actor,
             "purpose": self.purpose,
-            "resource": {
-                "kind": self.kind,
-                "name": self.name,
-                "digest": self.digest,
-                "tags": list(self.tags),
-            },
+            "resource": resource,
             "columns": [
                 {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
             ],
             "environment": settings.environment,
+            **where,
             "time": time,
             "request_id": request,
             **(self.extra or {}),

@@ -5,6 +5,7 @@
 home = ".affidavit"            # AFFIDAVIT_HOME
 store = "postgresql://…"       # AFFIDAVIT_STORE; by default the file ledger.db in the home
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
+region = "eu-central-1"        # AFFIDAVIT_REGION; where this runs, in your own words
 file_cache = false             # whether inputs' files that have not changed are read again
 on_error = "block"             # what a failing ledger does to a call: block, spool, or warn
 durability = "process"         # of a served record: process (survives a kill), disk (flushed
@@ -14,7 +15,8 @@ durability = "process"         # of a served record: process (survives a kill), 
 engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
                                # AFFIDAVIT_OPA_TOKEN
 bundle = "sha256:…"            # with "opa": the digest of the only bundle that may decide
-packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote
+packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote,
+                               # or a bundle's file
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
@@ -28,7 +30,12 @@ records = "P365D"              # and with --records, served records older than t
 
 [people]                       # who has which roles; where the table stands, it alone decides
 "alice@example.com" = ["auditor"]
+"bob@example.com" = {roles = ["engineer"], attributes = {department = "lending"}}
 
+[datasets.applications]
+tags = ["finance"]
+licence = "CC-BY-4.0"          # this and all else but tags and columns is told to the policies as
+collected = 2026-03-01         # the dataset's attributes
 [datasets.applications.columns]
 national_id = ["direct-identifier"]
 sex = ["sensitive"]
@@ -36,7 +43,7 @@ sex = ["sensitive"]
 [systems.credit-risk]
 owner = "Retail Lending"
 purpose = "credit-scoring"
-tier = "high"
+tier = "high"                  # a system's attributes: all that stands here
 ```
 """
 
@@ -52,10 +59,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from affidavit._attributes import check_person, json_ready
 from affidavit.errors import ConfigurationError, EnvelopeError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "store", "environment", "on_error", "durability", "file_cache"},
+    "affidavit": {
+        *("home", "store", "environment", "region", "on_error", "durability", "file_cache"),
+    },
     "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
     "timestamp": {"url", "certificate"},
     "retention": {"payloads", "records"},
@@ -77,14 +87,16 @@ class Settings:
         actor: Who acts, as recorded; `AFFIDAVIT_ACTOR`, else the operating system's user.
         claimed_roles: The roles that `AFFIDAVIT_ROLES` claims, separated by commas; they count
             only where no table of people is declared.
-        people: Declared people with their roles; None where there is no such table.
+        people: Declared people with their roles, or with ``roles`` and ``attributes``; None where
+            there is no such table.
         environment: ``development`` or ``production``, told to the policies.
+        region: Where this process runs, told to the policies; empty where nobody said.
         on_error: What happens to a call whose record cannot be written.
         file_cache: Whether digests of unchanged input files may come from the cache of digests.
         durability: When a served record is safe enough for the caller to go on.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
-        packs: A folder of compiled packs in place of the shipped ones.
+        packs: A folder of compiled packs, or a bundle's file, in place of the shipped ones.
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.
@@ -92,8 +104,9 @@ class Settings:
         tsa_certificate: The file of the certificates that its answers are verified against.
         payload_days: After how many days personal data may be erased; None keeps it.
         record_days: After how many days served records may be pruned; None keeps them.
-        datasets: Declared datasets: for each its ``columns`` with their tags.
-        systems: Declared systems: for each its owner, purpose and tier.
+        datasets: Declared datasets: for each its tags, its ``columns`` with theirs, and further
+            attributes such as its licence.
+        systems: Declared systems: for each its owner, purpose and tier, and further attributes.
     """
 
     home: Path
@@ -102,6 +115,7 @@ class Settings:
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
+    region: str = ""
     file_cache: bool = False
     on_error: Literal["block", "spool", "warn"] = "block"
     durability: Literal["process", "disk", "log"] = "process"
@@ -120,7 +134,20 @@ class Settings:
 
     def roles_of(self, person: str) -> list[str]:
         """Return a person's roles; none leaves the policy its default role."""
-        return list(self.claimed_roles if self.people is None else self.people.get(person, ()))
+        if self.people is None:
+            return list(self.claimed_roles)
+        declared = self.people.get(person, ())
+        return list(declared.get("roles", ()) if isinstance(declared, Mapping) else declared)
+
+    def attributes_of(self, person: str) -> dict[str, Any]:
+        """Return a person's declared attributes."""
+        declared = (self.people or {}).get(person)
+        return dict(declared.get("attributes", {})) if isinstance(declared, Mapping) else {}
+
+    def declared_attributes(self, kind: str, name: str) -> dict[str, Any]:
+        """Return what is declared of a dataset or model beside tags and columns."""
+        declared = {"dataset": self.datasets, "model": self.systems}.get(kind, {}).get(name, {})
+        return {key: value for key, value in declared.items() if key not in {"tags", "columns"}}
 
     def column_tags(self, dataset: str) -> dict[str, list[str]]:
         """Return the declared tags of a dataset's columns."""
@@ -165,6 +192,7 @@ _VARIABLES = (
     "AFFIDAVIT_ACTOR",
     "AFFIDAVIT_ROLES",
     "AFFIDAVIT_STORE",
+    "AFFIDAVIT_REGION",
 )
 _SCHEMES = ("postgresql://", "postgres://")
 # What lies behind os.environ in CPython: five look-ups there cost more than all else here.
@@ -194,7 +222,9 @@ def _settings(
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
     stamping, retention = content.get("timestamp", {}), content.get("retention", {})
-    home, environment, actor, roles, store = (os.environ.get(name, "") for name in _VARIABLES[1:])
+    home, environment, actor, roles, store, region = (
+        os.environ.get(name, "") for name in _VARIABLES[1:]
+    )
     return Settings(
         home=Path(home or main.get("home") or ".affidavit").expanduser().absolute(),
         store=_store_url(store or main.get("store", "")),
@@ -207,6 +237,7 @@ def _settings(
             "development",
             "production",
         ),
+        region=_region(region or main.get("region", "")),
         file_cache=_one_of("file_cache", main.get("file_cache", False), False, True),
         on_error=_one_of("on_error", main.get("on_error", "block"), "block", "spool", "warn"),
         durability=_one_of(
@@ -250,6 +281,9 @@ def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
                 f"{path.name} has the unknown setting {unknown[0]!r} in [{section}].",
                 hint=f"There are {', '.join(sorted(known or ()))}.",
             )
+    for kind in ("people", "datasets", "systems"):
+        if kind in content:
+            content[kind] = json_ready(kind, content[kind])
     for place, words in _word_lists(content):
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(
@@ -261,7 +295,12 @@ def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
 
 def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Give every place where a list of words stands, such as a person's roles."""
-    yield from (("people." + name, roles) for name, roles in content.get("people", {}).items())
+    for name, person in content.get("people", {}).items():
+        if isinstance(person, dict):
+            check_person(f"people.{name}", person)
+            yield f"people.{name}.roles", person.get("roles", [])
+        else:
+            yield f"people.{name}", person
     for kind in ("datasets", "systems"):
         for name, declared in content.get(kind, {}).items():
             if not isinstance(declared, dict):
@@ -301,6 +340,12 @@ def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
             hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
+
+
+def _region(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"The setting region is {value!r}, expected text.")
+    return value.strip()
 
 
 def _store_url(value: object) -> str:

@@ -14,6 +14,7 @@ from affidavit._lazy import lazy_names
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
     from affidavit.policies._apply_record import apply_to_record
+    from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from affidavit.policies._decision import Decision, Finding, Obligation
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
+    from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations
+    from affidavit.policies._open import open_bundle
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
     from affidavit.policies._server import OpaServerEngine
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
+    "Bundle": "affidavit.policies._manifest",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
     "Decision": "affidavit.policies._decision",
@@ -48,16 +52,20 @@ _SOURCES = {
     "check_packs": "affidavit.policies._build",
     "judged_rules": "affidavit.policies._rules",
     "merge_obligations": "affidavit.policies._obligations",
+    "open_bundle": "affidavit.policies._open",
     "parse_result": "affidavit.policies._contract",
+    "read_bundle": "affidavit.policies._archive",
     "rule_catalogue": "affidavit.policies._rules",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
+    "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
     "AppliedObligation",
+    "Bundle",
     "CacheProfile",
     "CachedEngine",
     "Decision",
@@ -77,10 +85,13 @@ __all__ = [
     "check_packs",
     "judged_rules",
     "merge_obligations",
+    "open_bundle",
     "parse_result",
+    "read_bundle",
     "rule_catalogue",
     "run_pack_tests",
     "server_bundle",
+    "write_bundle",
 ]
 
 if not TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
-from affidavit.policies._manifest import FORMAT, file_digest, load_bundle, shipped
+from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 from affidavit.policies._memory import begin_with_enough
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
@@ -74,6 +74,11 @@ def _data_files(directory: Path) -> list[Path]:
     return sorted(directory.rglob("data.json"))
 
 
+def _schema_files(directory: Path) -> list[Path]:
+    # The schema of a section stands in the pack's own folder, which names the section.
+    return sorted(directory.glob("*/schema.json"))
+
+
 def _names(paths: list[Path], directory: Path) -> list[str]:
     return [path.relative_to(directory).as_posix() for path in paths]
 
@@ -129,7 +134,8 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
 
     Args:
         directory: The folder with the ``.rego`` files and the ``data.json`` files, in it or in
-            folders; the data of ``access/data.json`` are ``data.access``, as in OPA's bundles.
+            folders; the data of ``access/data.json`` are ``data.access``, as in OPA's bundles, and
+            ``access/schema.json`` is the JSON Schema that they fit.
         output: Where ``policy.wasm``, ``manifest.json`` and the sources (in ``packs/``) go.
         opa: The command to compile with.
 
@@ -146,7 +152,7 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
     module = _compile(sources, list(entrypoints), directory, opa)
     packs = output / "packs"
     if directory.resolve() != packs.resolve():
-        for path in [*sources, *_data_files(directory)]:
+        for path in [*sources, *_data_files(directory), *_schema_files(directory)]:
             copy = packs / path.relative_to(directory)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
@@ -156,6 +162,7 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
         "module": {_MODULE: file_digest(module)},
         "sources": _digests(sources, directory),
         "data": _digests(_data_files(directory), directory),
+        "schemas": _digests(_schema_files(directory), directory),
         "builtins": _needed_builtins(module),
         "entrypoints": entrypoints,
     }
@@ -185,13 +192,13 @@ def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]
     """
     root = directory or shipped()
     try:
-        bundle = load_bundle(root)
+        bundle = load_folder(root)
     except PolicyEngineError as error:
         return [str(error)]
     problems: list[str] = []
     sources = _sources(root / "packs")
-    listed = {*bundle.manifest["sources"], *bundle.manifest["data"]}
-    found = [*sources, *_data_files(root / "packs")]
+    listed = {name for kind in ("sources", "data", "schemas") for name in bundle.manifest[kind]}
+    found = [*sources, *_data_files(root / "packs"), *_schema_files(root / "packs")]
     problems.extend(
         f"packs/{name} is not in the manifest."
         for name in sorted(_names(found, root / "packs"))

@@ -13,23 +13,22 @@ deny contains …
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affidavit.policies._manifest import shipped
+from affidavit.policies._open import open_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
+
+    from affidavit.policies._manifest import Bundle
 
 __all__ = ["Rule", "judged_rules", "rule_catalogue"]
 
 _ANNOTATED = re.compile(r"^# METADATA\n((?:#.*\n)+)(\S+)(?: (\S+))?", re.MULTILINE)
 _PACKAGE = re.compile(r"^package (\S+)$", re.MULTILINE)
 _FIELD = re.compile(r"^# +(title|rule|severity|clause): (.*?)\s*$", re.MULTILINE)
-_ENTRY = "affidavit.rego"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +52,17 @@ class Rule:
     denies: bool
 
 
-def rule_catalogue(directory: Path | None = None) -> Mapping[str, Rule]:
+def rule_catalogue(source: Bundle | Path | None = None) -> dict[str, Rule]:
     """Return the annotated rules of a bundle, by id, in alphabetical order.
 
     Args:
-        directory: The bundle's folder, with the sources in ``packs/``; the shipped one by default.
+        source: As for `open_bundle`; the shipped one by default.
+
+    Raises:
+        PolicyEngineError: It is missing, malformed, or not what its manifest says.
     """
-    return _catalogue(directory or shipped())
-
-
-def judged_rules(entrypoint: str, directory: Path | None = None) -> tuple[Rule, ...]:
-    """Return the rules that can deny at an entry point: those of the packages that it joins.
-
-    Args:
-        entrypoint: Such as ``affidavit/promote``.
-        directory: As for `rule_catalogue`.
-    """
-    return _judged(entrypoint, directory or shipped())
-
-
-@functools.lru_cache(maxsize=8)
-def _catalogue(directory: Path) -> Mapping[str, Rule]:
     found = {}
-    for path in sorted((directory / "packs").rglob("*.rego")):
-        if path.name.endswith("_test.rego"):
-            continue
-        text = path.read_text("utf-8")
+    for text in _texts(open_bundle(source)):
         package = _PACKAGE.search(text)
         for block, head, word in _ANNOTATED.findall(text):
             fields: dict[str, str] = dict(_FIELD.findall(block))
@@ -95,26 +79,37 @@ def _catalogue(directory: Path) -> Mapping[str, Rule]:
     return {name: found[name] for name in sorted(found)}
 
 
-@functools.lru_cache(maxsize=32)
-def _judged(entrypoint: str, directory: Path) -> tuple[Rule, ...]:
-    package, _, name = entrypoint.rpartition("/")
-    path = directory / "packs" / _ENTRY
-    if not path.is_file():
-        return ()
-    text = path.read_text("utf-8")
+def judged_rules(entrypoint: str, source: Bundle | Path | None = None) -> tuple[Rule, ...]:
+    """Return the rules that can deny at an entry point: those of the packages that it joins.
+
+    Args:
+        entrypoint: Such as ``affidavit/promote``.
+        source: As for `open_bundle`; the shipped one by default.
+
+    Raises:
+        PolicyEngineError: It is missing, malformed, or not what its manifest says.
+    """
+    bundle = open_bundle(source)
+    package, _, name = entrypoint.replace("/", ".").rpartition(".")
+    here = re.compile(rf"^package {re.escape(package)}$", re.MULTILINE)
+    text = "\n".join(one for one in _texts(bundle) if here.search(one))
     wanted, seen = [name], {name}
-    packages = set()
+    joined = set()
     while wanted:
         # What the entry point joins, directly or through a rule beside it.
         body = _body(text, wanted.pop())
-        packages |= set(re.findall(r"\b([a-z_]+)\.deny\b", body))
+        joined |= {f"{package}.{one}" for one in re.findall(r"\b([a-z_]+)\.deny\b", body)}
         fresh = set(re.findall(r"\b[a-z_]+\b", body)) - seen
         seen |= fresh
         wanted += [word for word in fresh if re.search(rf"^{word} :=", text, re.MULTILINE)]
-    whole = {f"{package.replace('/', '.')}.{one}" for one in packages}
-    return tuple(
-        rule for rule in _catalogue(directory).values() if rule.denies and rule.package in whole
-    )
+    rules = rule_catalogue(bundle).values()
+    return tuple(rule for rule in rules if rule.denies and rule.package in joined)
+
+
+def _texts(bundle: Bundle) -> list[str]:
+    sources = bundle.sources
+    names = [name for name in sorted(sources) if not name.endswith("_test.rego")]
+    return [sources[name].decode() for name in names]
 
 
 def _body(text: str, name: str) -> str:
