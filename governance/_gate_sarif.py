@@ -58,7 +58,9 @@ def _run(report: GateReport) -> dict[str, Any]:
                 "notifications": list(notices.values()),
             }
         },
-        "automationDetails": {"id": f"affidavit/gate/{result.stage}/{quote(result.name, safe='')}"},
+        "automationDetails": {
+            "id": f"affidavit/gate/{result.stage}/{quote(clean(result.name), safe='')}"
+        },
         "invocations": [
             {
                 "executionSuccessful": not trouble,

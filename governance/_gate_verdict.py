@@ -50,7 +50,7 @@ def verdict_statement(
     predicate: dict[str, Any] = {
         "verifier": {"id": "urn:affidavit:gate", "version": {"affidavit": __version__}},
         "timeVerified": timestamp(),
-        "resourceUri": f"urn:affidavit:model:{quote(name, safe='')}",
+        "resourceUri": f"urn:affidavit:model:{quote(name, safe='', errors='backslashreplace')}",
         "policy": {"uri": f"urn:affidavit:policy:{decision.entrypoint}"},
         "inputAttestations": [],
         "verificationResult": "PASSED" if passed else "FAILED",
