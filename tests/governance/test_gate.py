@@ -128,13 +128,15 @@ def test_the_verdict_is_read_by_the_protobuf_that_in_toto_publishes(
     # `verifier.version` came with SLSA 1.1, after that protobuf; it is a map of text.
     version = found["verifier"].pop("version")
     assert all(isinstance(text, str) for pair in version.items() for text in pair)
+    # The specification has a list of levels, the protobuf has one text.
+    (found["verifiedLevels"],) = found["verifiedLevels"]
     summary = ParseDict(found, VerificationSummary())
     assert summary.verifier.id == "urn:affidavit:gate"
     assert summary.resource_uri == "urn:affidavit:model:risk"
     assert summary.policy.uri == "urn:affidavit:policy:affidavit/promote"
     assert f"sha256:{summary.policy.digest['sha256']}" == result.decision.bundle_digest
     assert summary.verification_result == "PASSED"
-    assert list(summary.verified_levels) == ["AFFIDAVIT_PROMOTE"]
+    assert summary.verified_levels == "AFFIDAVIT_PROMOTE"
     assert summary.slsa_version == "1.1"
     assert summary.time_verified.seconds > 0
     assert len(summary.input_attestations) == len(ours["urn:affidavit:verdict:v1"]["entries"])

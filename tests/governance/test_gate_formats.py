@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -9,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import junitparser
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 from markdown_it import MarkdownIt
@@ -70,9 +71,13 @@ def result(name="risk", *, deny=(), warn=(), waived=(), allow=None, faults=(), c
     return GateResult(name, "promote", "sha256:" + "ab" * 32, code, decision, "d" * 32, evidence)
 
 
+@functools.cache
+def rules():
+    return rule_catalogue(), judged_rules("affidavit/promote")
+
+
 def report(found: GateResult, source: str = "affidavit.toml") -> GateReport:
-    items = judged_items(found, rule_catalogue(), judged_rules("affidavit/promote"))
-    return GateReport(found, items, source)
+    return GateReport(found, judged_items(found, *rules()), source)
 
 
 def every(text: str) -> list[GateReport]:
@@ -103,6 +108,7 @@ def test_sarif_is_valid_by_the_official_schema(text):
             assert found["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
 
 
+@settings(deadline=None)
 @given(texts)
 def test_no_text_makes_sarif_invalid_or_holds_a_link_or_placeholder(text):
     log = json.loads(render_sarif(every(text)))
@@ -186,6 +192,7 @@ def test_without_a_settings_file_there_is_a_logical_location_only():
 # -- JUnit ------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(texts)
 def test_no_text_breaks_junit_xml(text):
     reports = every(text)
@@ -228,12 +235,12 @@ def test_junit_has_a_case_for_each_rule_and_names_what_failed():
 def test_passed_rules_are_told_only_where_the_rules_at_hand_decided(home):
     from dataclasses import replace
 
-    settings = aff.load_settings()
-    local = gate_report(result(), settings)
-    served = gate_report(result(), replace(settings, engine="opa"))
+    now = aff.load_settings()
+    local = gate_report(result(), now)
+    served = gate_report(result(), replace(now, engine="opa"))
     assert {item.rule for item in local.items} >= {"promotion.metric", "access.suspended"}
     assert served.items == ()
-    undecided = gate_report(result(deny=[Finding("engine.failed", "x")], code=3), settings)
+    undecided = gate_report(result(deny=[Finding("engine.failed", "x")], code=3), now)
     assert [item.state for item in undecided.items] == ["undecided"]
 
 
@@ -266,6 +273,7 @@ def shown(text: str) -> str:
     return clean(text)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_annotations_are_read_back_as_they_were_meant(text):
     reports = every(text)
@@ -291,6 +299,7 @@ PLAIN = {
 }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(texts)
 def test_markdown_shows_no_markup_that_was_not_ours(text):
     reports = every(text)
@@ -361,9 +370,7 @@ def test_the_judged_rules_are_those_of_the_packages_that_the_entry_point_joins()
         (["tumour", "nobody"], 4),
     ],
 )
-def test_the_exit_code_is_the_same_in_every_format(
-    cli, small_home, tmp_path, form, arguments, code
-):
+def test_the_exit_code_is_the_same_in_every_format(cli, small_home, form, arguments, code):
     before = aff.Reader(aff.open_home(small_home)).counts().get("verdict", 0)
     got, out, _ = cli("gate", *arguments, "--format", form)
     assert got == code

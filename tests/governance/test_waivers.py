@@ -205,7 +205,7 @@ def test_a_waiver_about_another_model_or_stage_does_not_count(home, failing, loa
         ({"expires": None}, "waiver.unverified"),
         ({"time": 7}, "waiver.unverified"),
         ({"outcome": "perhaps"}, "waiver.unverified"),
-        ({"time": "2999-01-01T00:00:00Z", "expires": "2999-01-02T00:00:00Z"}, "waiver.not_in_force"),
+        ({"time": "2999-01-01T00:00:00Z", "expires": "2999-01-02T00:00:00Z"}, "waiver.not_in_force")
     ],
 )  # fmt: skip
 def test_a_signed_waiver_that_is_out_of_bounds_does_not_count(home, failing, changes, rule):
@@ -251,7 +251,7 @@ def test_what_a_waiver_promoted_is_served_no_longer_than_it_lasts(
     assert gate(home).allowed
     assert aff.load("risk@production") is not None
     monkeypatch.setattr("affidavit._models.timestamp", lambda: waiver.expires)
-    with pytest.raises(PolicyDenied, match="serving.waiver_expired") as refused:
+    with pytest.raises(PolicyDenied, match=r"serving\.waiver_expired") as refused:
         aff.load("risk@production")
     assert waiver.expires in str(refused.value)
 
