@@ -18,6 +18,10 @@ bundle = "sha256:…"            # with "opa": the digest of the only bundle tha
 packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote,
                                # or a bundle's file
 data = "policy-data.json"      # merged over the packs' own data
+verification_key = "key.pem"   # with "embedded": packs must be a bundle signed by this key,
+scope = ""                     # for this scope
+ca = "ca.pem"                  # with "opa": the certificate authorities that are trusted
+timeout = 1.0                  # seconds that a decision may take
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
 [timestamp]
@@ -60,13 +64,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affidavit._attributes import check_person, json_ready
-from affidavit.errors import ConfigurationError, EnvelopeError
+from affidavit._setting_files import (
+    Stamp,
+    file_named,
+    glance_at,
+    policy_data,
+    policy_files,
+    stamp_of,
+)
+from affidavit.errors import ConfigurationError
 
 _SHAPE: dict[str, set[str] | None] = {
     "affidavit": {
         *("home", "store", "environment", "region", "on_error", "durability", "file_cache"),
     },
-    "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
+    "policy": {
+        *("engine", "url", "bundle", "packs", "data", "mode"),
+        *("verification_key", "scope", "ca", "timeout"),
+    },
     "timestamp": {"url", "certificate"},
     "retention": {"payloads", "records"},
     "people": None,
@@ -99,6 +114,11 @@ class Settings:
         packs: A folder of compiled packs, or a bundle's file, in place of the shipped ones.
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
+        verification_key: The file of the public key that must have signed the packs.
+        bundle_scope: The scope that their signature must name.
+        opa_ca: The file of the certificate authorities that the OPA server's certificate may have.
+        policy_timeout: Seconds that a decision may take; None leaves the engine its own.
+        watched: The state of the files that the rules come from, when these settings were read.
         mode: Whether denials are enforced.
         tsa_url: The time-stamping authority that is asked.
         tsa_certificate: The file of the certificates that its answers are verified against.
@@ -124,6 +144,11 @@ class Settings:
     opa_bundle: str = ""
     packs: Path | None = None
     policy_data: Mapping[str, Any] = field(default_factory=dict)
+    verification_key: Path | None = None
+    bundle_scope: str = ""
+    opa_ca: Path | None = None
+    policy_timeout: float | None = None
+    watched: tuple[Stamp | None, ...] = ()
     mode: Literal["enforce", "observe"] = "enforce"
     tsa_url: str = ""
     tsa_certificate: Path | None = None
@@ -164,11 +189,11 @@ def load_settings() -> Settings:
     # On the path of every served call: a stat or two, and no path is taken apart.
     key = (os.getcwd(), *map(_variables.get, _NAMES))  # noqa: PTH109  # ten times faster
     named = os.environ.get("AFFIDAVIT_CONFIG")
-    stamp = _stamp(named or "affidavit.toml")
+    stamp = stamp_of(named or "affidavit.toml")
     known = _latest[0]
     if known is not None and known[:2] == (key, stamp):
-        data, seen, settings = known[2:]
-        if data is None or _stamp(data) == seen:
+        watched, seen, settings = known[2:]
+        if not watched or tuple(map(glance_at, watched)) == seen:
             return settings
     path = Path(named or "affidavit.toml").absolute()
     if stamp is None and named:
@@ -177,11 +202,10 @@ def load_settings() -> Settings:
             hint="Name the file that holds the settings, or unset AFFIDAVIT_CONFIG.",
         )
     content = _read_toml(path, stamp) if stamp else {}
-    name = content.get("policy", {}).get("data")
-    data = str(path.parent / name) if name else None
-    seen = _stamp(data) if data else None
-    settings = _settings(content, path.parent, Path(data) if data else None, seen)
-    _latest[0] = (key, stamp, data, seen, settings)
+    watched = policy_files(content.get("policy", {}), path.parent)
+    seen = tuple(map(glance_at, watched))
+    settings = _settings(content, path.parent, seen)
+    _latest[0] = (key, stamp, watched, seen, settings)
     return settings
 
 
@@ -200,25 +224,12 @@ _variables: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
 _NAMES: tuple[Any, ...] = (
     _VARIABLES if _variables is os.environ else tuple(map(os.fsencode, _VARIABLES))
 )
-_Stamp = tuple[int, int, int]
-_Known = tuple[tuple[Any, ...], _Stamp | None, str | None, _Stamp | None, Settings]
+_Known = tuple[tuple[Any, ...], Stamp | None, tuple[str, ...], tuple[Stamp | None, ...], Settings]
 _latest: list[_Known | None] = [None]
 
 
-def _stamp(path: str) -> _Stamp | None:
-    """Return what shows a change of a file; None where there is none."""
-    try:
-        seen = os.stat(path)  # noqa: PTH116  # on the path of every served call
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        # Settings that cannot be seen may be the ones that forbid what is about to happen.
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
-
-
 def _settings(
-    content: Mapping[str, Any], folder: Path, data_path: Path | None, data_stamp: _Stamp | None
+    content: Mapping[str, Any], folder: Path, watched: tuple[Stamp | None, ...]
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
     stamping, retention = content.get("timestamp", {}), content.get("retention", {})
@@ -246,13 +257,16 @@ def _settings(
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),
-        packs=folder / str(policy["packs"]) if policy.get("packs") else None,
-        policy_data=_policy_data(data_path, data_stamp) if data_path else {},
+        packs=file_named(policy, "packs", folder),
+        policy_data=policy_data(policy, folder),
+        verification_key=file_named(policy, "verification_key", folder),
+        bundle_scope=str(policy.get("scope", "")),
+        opa_ca=file_named(policy, "ca", folder),
+        policy_timeout=_seconds("policy.timeout", policy.get("timeout")),
+        watched=watched,
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
         tsa_url=str(stamping.get("url", "")),
-        tsa_certificate=folder / str(stamping["certificate"])
-        if stamping.get("certificate")
-        else None,
+        tsa_certificate=file_named(stamping, "certificate", folder),
         payload_days=_days("retention.payloads", retention.get("payloads")),
         record_days=_days("retention.records", retention.get("records")),
         datasets=content.get("datasets", {}),
@@ -261,7 +275,7 @@ def _settings(
 
 
 @functools.lru_cache(maxsize=8)
-def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
+def _read_toml(path: Path, _: Stamp) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -313,26 +327,6 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from ((f"datasets.{name}.columns.{key}", tags) for key, tags in columns.items())
 
 
-def _policy_data(path: Path, stamp: _Stamp | None) -> Mapping[str, Any]:
-    from affidavit.lineage import parse_json
-
-    if stamp is None:
-        raise ConfigurationError(f"The policy data {path.name} is not there.")
-    try:
-        value = parse_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(
-            f"The policy data {path.name} cannot be read: {error.strerror}."
-        ) from error
-    except EnvelopeError as error:
-        raise ConfigurationError(
-            f"The policy data {path.name} is not JSON: {error.message}"
-        ) from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"The policy data {path.name} is not a JSON object.")
-    return value
-
-
 def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
     if value not in permitted or type(value) is not type(permitted[0]):
         raise ConfigurationError(
@@ -368,6 +362,17 @@ def _days(setting: str, value: Any) -> int | None:
             hint='Write whole days as an ISO 8601 duration, such as "P30D".',
         )
     return int(found[1])
+
+
+def _seconds(setting: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) in {int, float} and 0 < value <= 60:
+        return float(value)
+    raise ConfigurationError(
+        f"The setting {setting} is {value!r}.",
+        hint="Write seconds, more than 0 and at most 60, such as 1.0.",
+    )
 
 
 def _user() -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
+    from affidavit.policies._standby import StandbyEngine
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
@@ -45,6 +46,7 @@ _SOURCES = {
     "PackTestReport": "affidavit.policies._packtest",
     "Rule": "affidavit.policies._rules",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandbyEngine": "affidavit.policies._standby",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
@@ -78,6 +80,7 @@ __all__ = [
     "PackTestReport",
     "Rule",
     "ServerBundle",
+    "StandbyEngine",
     "apply_obligations",
     "apply_to_record",
     "build_packs",

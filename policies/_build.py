@@ -13,6 +13,7 @@ from typing import Any
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 from affidavit.policies._memory import begin_with_enough
+from affidavit.policies._server_bundle import replace_file
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -166,9 +167,10 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
         "builtins": _needed_builtins(module),
         "entrypoints": entrypoints,
     }
-    (output / _MODULE).write_bytes(module)
+    # The manifest comes last and at once: whoever watches it finds the rest in place.
+    replace_file(output / _MODULE, module)
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    (output / "manifest.json").write_text(text, encoding="utf-8")
+    replace_file(output / "manifest.json", text.encode())
     return manifest
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import html
 import re
-import sqlite3
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -74,9 +73,7 @@ def test_a_report_names_waivers_as_text_and_refers_to_their_entries(home, settin
     assert report == render_report(home, settings, "triage")
 
 
-def test_a_waiver_that_does_not_hold_is_named(home_folder, home, waived):
+def test_a_waiver_that_does_not_hold_is_named(home_folder, home, waived, tamper):
     home.close()
-    with sqlite3.connect(home_folder / "ledger.db") as connection:
-        connection.execute("UPDATE entry SET body = body || ' ' WHERE entry = ?", (waived.entry,))
-    connection.close()
+    tamper(waived.entry)
     assert "the waivers cannot be shown" in text(page("model", name="triage"))
