@@ -88,6 +88,7 @@ def test_a_waiver_overrides_one_denial_and_shows_in_decision_and_verdict(home, f
     ours = verdict[VERDICT_FIELD]
     assert ours["waivers"] == [used.to_dict()]
     assert ours["expires"] == waiver.expires
+    jsonschema.validate(ours, schema_for(VERDICT_FIELD))
     assert waiver.entry in ours["entries"]
     assert len(verdict["policy"]["digest"]["sha256"]) == 64
     told = reader.decision(result.decision_id).record["input"]["evidence"]["waivers"]
