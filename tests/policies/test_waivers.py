@@ -131,6 +131,17 @@ def test_a_waiver_never_does_more_than_take_away_the_denials_that_it_names(
     assert bool(told) is bool(gone)
 
 
+@pytest.mark.real
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(evidence, waivers, st.sampled_from([["sex"], [], "sex"]))
+def test_a_real_opa_server_weighs_waivers_alike(embedded, served, facts, listed, sensitive):
+    question = asked(facts, listed, sensitive)
+    here = embedded.decide("affidavit/promote", question)
+    there = served.decide("affidavit/promote", question)
+    assert (here.allow, here.deny, here.warn) == (there.allow, there.deny, there.warn)
+    assert here.trustworthy
+
+
 def test_the_same_waivers_in_another_order_give_the_same_decision(engine):
     one = {
         "id": "01", "verified": True, "withdrawn": False, "person": "wanda", "model": "risk",
