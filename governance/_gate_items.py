@@ -9,6 +9,7 @@ from typing import Literal
 from affidavit._gate_result import GateResult
 from affidavit._settings import Settings
 from affidavit._waivers import AppliedWaiver
+from affidavit.errors import PolicyEngineError
 from affidavit.policies import Rule, judged_rules, rule_catalogue
 
 State = Literal["denied", "undecided", "unverified", "waived", "warned", "passed"]
@@ -66,8 +67,12 @@ def gate_report(result: GateResult, settings: Settings, *, source: str = "") -> 
         settings: Which packs decided.
         source: The file that declares the systems.
     """
-    known = rule_catalogue(settings.packs)
-    judged = judged_rules(PROMOTE, settings.packs) if settings.engine == "embedded" else ()
+    try:
+        known = rule_catalogue(settings.packs)
+        judged = judged_rules(PROMOTE, settings.packs) if settings.engine == "embedded" else ()
+    except PolicyEngineError:
+        # The decision says what is wrong with the packs; that must still be rendered.
+        known, judged = {}, ()
     return GateReport(result, judged_items(result, known, judged), source)
 
 
