@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         TRUST_ROOT,
         VERDICT,
         VERDICT_FIELD,
+        WAIVER,
     )
     from affidavit.lineage._proving import consistency_path, prove_entry, prove_extension
     from affidavit.lineage._records import MAX_ENTRY, new_id, parse_entry, record_bytes, timestamp
@@ -166,7 +167,7 @@ _SOURCES = {
         "_predicates": (
             "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
             "MODEL_SIGNATURE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT TRUST_ROOT "
-            "VERDICT VERDICT_FIELD"
+            "VERDICT VERDICT_FIELD WAIVER"
         ),
         "_proving": "consistency_path prove_entry prove_extension",
         "_records": "MAX_ENTRY new_id parse_entry record_bytes timestamp",
@@ -226,6 +227,7 @@ __all__ = [
     "TRUST_ROOT",
     "VERDICT",
     "VERDICT_FIELD",
+    "WAIVER",
     "AddCheckpoint",
     "Answer",
     "Appending",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         check_style,
         run_pack_tests,
     )
+    from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
@@ -52,10 +53,11 @@ _SOURCES = {
     "OpaServerEngine": "affidavit.policies._server",
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
+    "Rule": "affidavit.policies._rules",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandbyEngine": "affidavit.policies._standby",
     "TAGS_KEY": "affidavit.policies._clean_frame",
     "TagProposal": "affidavit.policies._detect",
-    "StandbyEngine": "affidavit.policies._standby",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "apply_to_records": "affidavit.policies._apply_record",
@@ -65,17 +67,19 @@ _SOURCES = {
     "check_packs": "affidavit.policies._build",
     "check_style": "affidavit.policies._packtest",
     "host_builtins": "affidavit.policies._builtins",
+    "judged_rules": "affidavit.policies._rules",
     "merge_obligations": "affidavit.policies._obligations",
     "nested_fields": "affidavit.policies._hidden",
+    "open_bundle": "affidavit.policies._open",
     "parse_result": "affidavit.policies._contract",
     "plan": "affidavit.policies._obligations",
     "propose_tags": "affidavit.policies._detect",
+    "read_bundle": "affidavit.policies._archive",
+    "rule_catalogue": "affidavit.policies._rules",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
     "tags_in_metadata": "affidavit.policies._clean_frame",
     "value_fields": "affidavit.policies._hidden",
-    "open_bundle": "affidavit.policies._open",
-    "read_bundle": "affidavit.policies._archive",
     "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
@@ -95,6 +99,7 @@ __all__ = [
     "OpaServerEngine",
     "PackTestCase",
     "PackTestReport",
+    "Rule",
     "ServerBundle",
     "StandbyEngine",
     "TagProposal",
@@ -107,6 +112,7 @@ __all__ = [
     "check_packs",
     "check_style",
     "host_builtins",
+    "judged_rules",
     "merge_obligations",
     "nested_fields",
     "open_bundle",
@@ -114,6 +120,7 @@ __all__ = [
     "plan",
     "propose_tags",
     "read_bundle",
+    "rule_catalogue",
     "run_pack_tests",
     "server_bundle",
     "tags_in_metadata",

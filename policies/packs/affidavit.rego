@@ -21,6 +21,7 @@ import data.affidavit.residency
 import data.affidavit.retention
 import data.affidavit.separation
 import data.affidavit.serving
+import data.affidavit.waivers
 
 nothing := {
 	"allow": false,
@@ -98,11 +99,18 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id]
 promote := verdict(
 	"model.promote",
-	[request.allow, access.allow, separation.allow, licence.allow, promotion.allow, fairness.allow, explanation.allow],
-	((((((request.deny | access.deny) | separation.deny) | licence.deny) | promotion.deny) | fairness.deny) | explanation.deny),
-	((((access.warn | separation.warn) | licence.warn) | promotion.warn) | fairness.warn),
+	[
+		request.allow, access.allow, separation.allow, licence.allow,
+		waivers.settles(promotion.allow, promotion.deny),
+		waivers.settles(fairness.allow, fairness.deny),
+		waivers.settles(explanation.allow, explanation.deny),
+	],
+	waivers.unwaived(promotion_denials),
+	(((((access.warn | separation.warn) | licence.warn) | promotion.warn) | fairness.warn) | waivers.warnings(promotion_denials)),
 	separation.obligations,
 )
+
+promotion_denials := (((((request.deny | access.deny) | separation.deny) | licence.deny) | promotion.deny) | fairness.deny) | explanation.deny
 
 default disclose := {"allow": false, "deny": [], "warn": [], "obligations": []}
 
