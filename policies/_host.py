@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["host_policy"]
 
+
 class _Instance(OpaPolicyInstance):
     def _dispatch_builtin(self, builtin_id: int, ctx: int, arg_addrs: list[int]) -> int:
         try:
