@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from affidavit.policies._decision import Decision, Finding, Obligation
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
+    from affidavit.policies._frameworks import EVIDENCE_KINDS, Clause, Framework, frameworks
     from affidavit.policies._obligations import AppliedObligation, merge_obligations
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
@@ -30,10 +31,13 @@ _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
+    "Clause": "affidavit.policies._frameworks",
     "Decision": "affidavit.policies._decision",
+    "EVIDENCE_KINDS": "affidavit.policies._frameworks",
     "EmbeddedEngine": "affidavit.policies._embedded",
     "Engine": "affidavit.policies._engine",
     "Finding": "affidavit.policies._decision",
+    "Framework": "affidavit.policies._frameworks",
     "Obligation": "affidavit.policies._decision",
     "OpaServerEngine": "affidavit.policies._server",
     "PackTestCase": "affidavit.policies._packtest",
@@ -44,6 +48,7 @@ _SOURCES = {
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
     "check_packs": "affidavit.policies._build",
+    "frameworks": "affidavit.policies._frameworks",
     "merge_obligations": "affidavit.policies._obligations",
     "parse_result": "affidavit.policies._contract",
     "run_pack_tests": "affidavit.policies._packtest",
@@ -53,13 +58,16 @@ _SOURCES = {
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
+    "EVIDENCE_KINDS",
     "AppliedObligation",
     "CacheProfile",
     "CachedEngine",
+    "Clause",
     "Decision",
     "EmbeddedEngine",
     "Engine",
     "Finding",
+    "Framework",
     "Obligation",
     "OpaServerEngine",
     "PackTestCase",
@@ -70,6 +78,7 @@ __all__ = [
     "build_packs",
     "canonical_input",
     "check_packs",
+    "frameworks",
     "merge_obligations",
     "parse_result",
     "run_pack_tests",

@@ -10,12 +10,15 @@ from typing import Any
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies._canonical import canonical_input
+from affidavit.policies._frameworks import check_frameworks
 
 __all__ = ["epoch_seconds", "grant_instants", "merge_data"]
 
 _TIMESTAMP = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
 )
+# Sections to which an organisation may add: what is in them is checked by its own reader.
+_OPEN = frozenset({"frameworks"})
 _HINT = "The schema is policies/schemas/data.schema.json; shipped defaults stand beside the packs."
 
 
@@ -71,6 +74,8 @@ def _check_names(defaults: Mapping[str, Any], user: Mapping[str, Any]) -> None:
             raise _refuse(section, f"is {type(content).__name__}, expected a table")
         for key, value in content.items():
             where = f"{section}.{key}"
+            if key not in defaults[section] and section in _OPEN:
+                continue
             if key not in defaults[section]:
                 known = ", ".join(sorted(defaults[section]))
                 raise _refuse(f"the setting {where!r}", f"is unknown; known are {known}")
@@ -117,7 +122,8 @@ def merge_data(defaults: Mapping[str, Any], user: Mapping[str, Any] | None) -> d
 
     Raises:
         ConfigurationError: A section or setting is unknown, of another type than the default,
-            not writable as JSON, or a grant lacks its actor, its role or a readable date.
+            not writable as JSON, a grant lacks its actor, its role or a readable date, or a
+            framework is not of the form that the rules evaluate.
     """
     if user is None:
         return copy.deepcopy(dict(defaults))
@@ -130,4 +136,6 @@ def merge_data(defaults: Mapping[str, Any], user: Mapping[str, Any] | None) -> d
     except PolicyEngineError as error:
         raise ConfigurationError(error.message, hint=_HINT) from error
     _check_grants(merged)
+    if "frameworks" in user:
+        check_frameworks(merged["frameworks"])
     return dict(merged)

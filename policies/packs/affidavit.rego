@@ -10,6 +10,8 @@ import data.affidavit.columns
 import data.affidavit.explanation
 import data.affidavit.fairness
 import data.affidavit.finding
+import data.affidavit.framework_gate
+import data.affidavit.frameworks
 import data.affidavit.promotion
 import data.affidavit.purpose
 import data.affidavit.request
@@ -91,9 +93,23 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id]
 promote := verdict(
 	"model.promote",
-	[request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow],
-	((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny),
-	((access.warn | promotion.warn) | fairness.warn),
+	[request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow, framework_gate.allow],
+	(((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | framework_gate.deny),
+	(((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn),
+	set(),
+)
+
+default controls := {"allow": false, "deny": [], "warn": [], "obligations": []}
+
+# METADATA
+# entrypoint: true
+# custom:
+#   volatile: [request_id]
+controls := verdict(
+	"model.assess",
+	[request.allow, access.allow, frameworks.allow],
+	(((request.deny | access.deny) | frameworks.deny) | frameworks.missing),
+	((access.warn | frameworks.doubtful) | frameworks.settled),
 	set(),
 )
 
