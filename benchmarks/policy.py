@@ -69,7 +69,7 @@ def start(bundle):
 
 
 def through_opa(folder):
-    bundle = server_bundle(folder)
+    bundle = server_bundle(folder / "bundle.tar.gz")
     server, port = start(bundle)
     try:
         body = json.dumps({"input": REQUEST})

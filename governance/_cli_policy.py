@@ -91,21 +91,21 @@ def build(
 
 @policy.command("bundle")
 def bundle(
-    folder: Annotated[Path, typer.Argument(help="The folder to write; what is in it is replaced.")],
+    file: Annotated[Path, typer.Argument(help="The archive to write, such as bundle.tar.gz.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Write the packs and the data in force as a bundle for an OPA server."""
+    """Write the packs and the data in force as one file, which OPA and the embedded engine run."""
     from affidavit._settings import load_settings
     from affidavit.policies import server_bundle
 
     settings = load_settings()
-    written = server_bundle(folder, data=settings.policy_data or None, bundle=settings.packs)
+    written = server_bundle(file, data=settings.policy_data or None, bundle=settings.packs)
     command = written.command("127.0.0.1:8181")
     if as_json:
-        print_json({"ok": True, "path": str(folder), "digest": written.digest, "command": command})
+        print_json({"ok": True, "path": str(file), "digest": written.digest, "command": command})
     else:
-        say(f"The bundle {written.digest} is in {folder}. Serve it with:")
+        say(f"The bundle {written.digest} is in {file}. Serve it with:")
         say(f"  {' '.join(command)}")
         say("and in affidavit.toml:")
         say('  [policy]\n  engine = "opa"\n  url = "http://127.0.0.1:8181"')

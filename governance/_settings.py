@@ -14,7 +14,8 @@ durability = "process"         # of a served record: process (survives a kill), 
 engine = "embedded"            # or "opa", with url = "http://127.0.0.1:8181"; a token goes into
                                # AFFIDAVIT_OPA_TOKEN
 bundle = "sha256:…"            # with "opa": the digest of the only bundle that may decide
-packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote
+packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote,
+                               # or a bundle's file
 data = "policy-data.json"      # merged over the packs' own data
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
@@ -84,7 +85,7 @@ class Settings:
         durability: When a served record is safe enough for the caller to go on.
         engine: Which policy engine decides.
         opa_url: Where the OPA server is, for the engine ``opa``.
-        packs: A folder of compiled packs in place of the shipped ones.
+        packs: A folder of compiled packs, or a bundle's file, in place of the shipped ones.
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
         mode: Whether denials are enforced.

@@ -14,6 +14,7 @@ from affidavit._lazy import lazy_names
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
     from affidavit.policies._apply_record import apply_to_record
+    from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
     from affidavit.policies._frameworks import EVIDENCE_KINDS, Clause, Framework, frameworks
+    from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations
+    from affidavit.policies._open import open_bundle
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
+    "Bundle": "affidavit.policies._manifest",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
     "Clause": "affidavit.policies._frameworks",
@@ -50,9 +54,12 @@ _SOURCES = {
     "check_packs": "affidavit.policies._build",
     "frameworks": "affidavit.policies._frameworks",
     "merge_obligations": "affidavit.policies._obligations",
+    "open_bundle": "affidavit.policies._open",
     "parse_result": "affidavit.policies._contract",
+    "read_bundle": "affidavit.policies._archive",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
+    "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
@@ -60,6 +67,7 @@ _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 __all__ = [
     "EVIDENCE_KINDS",
     "AppliedObligation",
+    "Bundle",
     "CacheProfile",
     "CachedEngine",
     "Clause",
@@ -80,9 +88,12 @@ __all__ = [
     "check_packs",
     "frameworks",
     "merge_obligations",
+    "open_bundle",
     "parse_result",
+    "read_bundle",
     "run_pack_tests",
     "server_bundle",
+    "write_bundle",
 ]
 
 if not TYPE_CHECKING:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
+from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 from affidavit.policies._manifest import FORMAT, file_digest, load_bundle, shipped
+from affidavit.policies._memory import begin_with_enough
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -115,6 +117,7 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
 def _needed_builtins(module: bytes) -> list[str]:
     from opapywasm import OpaWasmPolicy
 
+    begin_with_enough(module)
     policy = OpaWasmPolicy.from_wasm_bytes(module)
     try:
         return sorted(policy.builtins)
@@ -183,7 +186,7 @@ def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]
     """
     root = directory or shipped()
     try:
-        bundle = load_bundle(root)
+        bundle = load_folder(root)
     except PolicyEngineError as error:
         return [str(error)]
     problems: list[str] = []

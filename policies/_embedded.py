@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
 from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
 from affidavit.policies._contract import parse_result
-from affidavit.policies._data import grant_instants, merge_data
+from affidavit.policies._data import grant_instants
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
+from affidavit.policies._open import open_bundle
 from affidavit.policies._manifest import Bundle, bundle_digest, load_bundle, shipped
+from affidavit.policies._memory import begin_with_enough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from opapywasm import OpaWasmPolicy
+
+    from affidavit.policies._manifest import Bundle
 
 __all__ = ["EmbeddedEngine"]
 
@@ -94,7 +98,8 @@ class EmbeddedEngine:
     Args:
         data: What the organisation sets over the shipped defaults: tables merge, lists and values
             replace (see `merge_data`). None keeps the defaults.
-        bundle: A folder that `build_packs` wrote; None is the one that comes with Affidavit.
+        bundle: A folder that `build_packs` wrote, an archive that `write_bundle` or ``opa build``
+            wrote (its path or its bytes), or a bundle; None is the one that comes with Affidavit.
         deadline_ms: Time allowed for one evaluation, in milliseconds. The clock ticks every
             10 ms.
         memory_pages: Memory that one evaluation may use, in pages of 64 KiB.
@@ -112,7 +117,7 @@ class EmbeddedEngine:
         self,
         *,
         data: Mapping[str, Any] | None = None,
-        bundle: Path | None = None,
+        bundle: Bundle | Path | bytes | None = None,
         deadline_ms: int = 2000,
         memory_pages: int = 4096,
         concurrency: int = 2,
@@ -123,10 +128,9 @@ class EmbeddedEngine:
                 f"The embedded engine needs deadline_ms ≥ 1, memory_pages ≥ 2 and concurrency ≥ 1; "
                 f"found {deadline_ms}, {memory_pages} and {concurrency}."
             )
-        self._bundle: Bundle = load_bundle(bundle or shipped())
-        self._data = merge_data(self._bundle.data, data)
-        self._digest = bundle_digest(self._bundle.manifest, self._data)
-        self._instants = grant_instants(self._data)
+        self._bundle = open_bundle(bundle).with_data(data)
+        self._digest = self._bundle.digest
+        self._instants = grant_instants(self._bundle.data)
         self._deadline_ms = deadline_ms
         self._memory_pages = memory_pages
         self._concurrency = concurrency
@@ -149,7 +153,12 @@ class EmbeddedEngine:
     @property
     def data(self) -> Mapping[str, Any]:
         """The data in force; not to be changed."""
-        return self._data
+        return self._bundle.data
+
+    @property
+    def bundle(self) -> Bundle:
+        """The rules and data in force; `write_bundle` keeps them as one file."""
+        return self._bundle
 
     @property
     def entrypoints(self) -> tuple[str, ...]:
@@ -198,10 +207,11 @@ class EmbeddedEngine:
                 parse_raw_json_input=False,
             )
             try:
+                begin_with_enough(self._bundle.module)
                 with _compiling():
                     policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
                 self._check(policy)
-                policy.set_data(canonical_input(self._data))
+                policy.set_data(canonical_input(self._bundle.data))
             except opapywasm.OpaWasmError as error:
                 raise PolicyEngineError(f"The policy module cannot be run: {error}.") from error
             self._loaded = (pid, policy)
@@ -209,11 +219,11 @@ class EmbeddedEngine:
 
     def _check(self, policy: OpaWasmPolicy) -> None:
         needed = sorted(policy.builtins)
-        if needed != sorted(self._bundle.manifest["builtins"]):
+        said = sorted(self._bundle.manifest.get("builtins", needed))
+        if needed != said:
             policy.close()
             raise PolicyEngineError(
-                f"The policy module asks its host for {needed}, the manifest says "
-                f"{sorted(self._bundle.manifest['builtins'])}."
+                f"The policy module asks its host for {needed}, the manifest says {said}."
             )
         if needed:
             # A host's imitation of a builtin may decide differently from OPA; none is given.

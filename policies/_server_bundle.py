@@ -1,30 +1,33 @@
-"""The shipped packs as a bundle for an OPA server, with the data in force."""
+"""A bundle's archive in a file, for an OPA server to run."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affidavit.policies._canonical import canonical_input
-from affidavit.policies._data import grant_instants, merge_data
+from affidavit.errors import ConfigurationError
+from affidavit.policies._archive import write_bundle
+from affidavit.policies._data import grant_instants
 from affidavit.policies._engine import CacheProfile
-from affidavit.policies._manifest import bundle_digest, load_bundle, shipped
+from affidavit.policies._open import open_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from affidavit.policies._manifest import Bundle
 
 __all__ = ["ServerBundle", "server_bundle"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerBundle:
-    """A folder that an OPA server can run, and what `OpaServerEngine` should know of it.
+    """An archive that an OPA server can run, and what `OpaServerEngine` should know of it.
 
     Args:
-        path: The folder, in OPA's bundle format.
+        path: The archive.
         digest: Its revision; equal to that of an `EmbeddedEngine` with the same packs and data.
         profile: What a cache may leave out of account for each entry point.
     """
@@ -58,37 +61,54 @@ class ServerBundle:
 
 
 def server_bundle(
-    directory: Path, *, data: Mapping[str, Any] | None = None, bundle: Path | None = None
+    path: Path,
+    *,
+    data: Mapping[str, Any] | None = None,
+    bundle: Bundle | Path | bytes | None = None,
 ) -> ServerBundle:
-    """Write the packs and the data in force as a bundle that states its digest as its revision.
+    """Write the packs and the data in force as an archive that states its digest as its revision.
+
+    The file is exchanged at once, so that whoever watches it reads the old or the new one.
 
     Args:
-        directory: Where to write; it is created, and what is in it is overwritten.
+        path: The archive to write, such as ``bundle.tar.gz``.
         data: What the organisation sets over the defaults, as for `EmbeddedEngine`.
-        bundle: The folder to take packs and defaults from; None is the one that comes with
-            Affidavit.
+        bundle: Where to take packs and defaults from, as for `EmbeddedEngine`.
 
     Returns:
         The bundle; run its ``command`` and point an `OpaServerEngine` at the address.
 
     Raises:
         PolicyEngineError: The packs are not those of their manifest.
-        ConfigurationError: The data are not usable.
+        ConfigurationError: The data are not usable, or the file cannot be written.
     """
-    root = bundle or shipped()
-    loaded = load_bundle(root)
-    effective = merge_data(loaded.data, data)
-    digest = bundle_digest(loaded.manifest, effective)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in loaded.manifest["sources"]:
-        copy = directory / Path(name).relative_to("packs")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, copy)
-    (directory / "data.json").write_bytes(canonical_input(effective))
-    manifest = {"revision": digest, "roots": ["affidavit", *sorted(effective)], "rego_version": 1}
-    (directory / ".manifest").write_text(json.dumps(manifest), encoding="utf-8")
-    instants = grant_instants(effective)
+    whole = open_bundle(bundle).with_data(data)
+    replace_file(path, write_bundle(whole))
+    instants = grant_instants(whole.data)
     profile = {
-        name: CacheProfile(volatile, instants) for name, volatile in loaded.entrypoints.items()
+        name: CacheProfile(volatile, instants) for name, volatile in whole.entrypoints.items()
     }
-    return ServerBundle(directory, digest, profile)
+    return ServerBundle(path, whole.digest, profile)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there in one step.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+    """
+    scratch = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            scratch = file.name
+            file.write(content)
+            # A temporary file is for its owner alone; a bundle is for whoever may read the folder.
+            os.fchmod(file.fileno(), 0o644)
+        os.replace(scratch, path)  # noqa: PTH105  # the scratch file's name is text
+        scratch = ""
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        if scratch:
+            os.unlink(scratch)  # noqa: PTH108  # as above

@@ -15,8 +15,8 @@ from affidavit.policies import server_bundle
 
 
 class _Opa:
-    def __init__(self, folder, port):
-        self.bundle = server_bundle(folder)
+    def __init__(self, path, port):
+        self.bundle = server_bundle(path)
         self.port = port
         self.process = None
 
@@ -33,7 +33,7 @@ class _Opa:
 
 @pytest.fixture
 def opa(tmp_path):
-    server = _Opa(tmp_path / "bundle", free_port())
+    server = _Opa(tmp_path / "bundle.tar.gz", free_port())
     server.start()
     yield server
     server.kill()
@@ -95,9 +95,9 @@ def test_with_opa_killed_every_call_is_denied_and_recorded_until_it_is_back(opa,
 
 def test_a_server_with_another_bundle_is_not_believed(opa, configured, tmp_path, monkeypatch):
     opa.kill()
-    other = _Opa(tmp_path / "other", opa.port)
+    other = _Opa(tmp_path / "other.tar.gz", opa.port)
     lenient = {"access": {"default_role": "auditor"}}
-    other.bundle = server_bundle(tmp_path / "other", data=lenient)
+    other.bundle = server_bundle(tmp_path / "other.tar.gz", data=lenient)
     other.start()
     try:
         ran = []

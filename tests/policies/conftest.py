@@ -46,7 +46,7 @@ class OpaServer:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
-    return server_bundle(tmp_path_factory.mktemp("bundle"))
+    return server_bundle(tmp_path_factory.mktemp("bundle") / "bundle.tar.gz")
 
 
 @pytest.fixture(scope="session")

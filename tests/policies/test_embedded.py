@@ -15,7 +15,7 @@ from real import opa_binary
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies import EmbeddedEngine, build_packs
-from affidavit.policies._manifest import file_digest, load_bundle, shipped
+from affidavit.policies._manifest import file_digest, load_folder, shipped
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def copied(tmp_path):
     for name in ("policy.wasm", "manifest.json"):
         shutil.copyfile(shipped() / name, tmp_path / name)
     for name in ("sources", "data"):
-        for file in load_bundle(shipped()).manifest[name]:
+        for file in load_folder(shipped()).manifest[name]:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shipped() / file, tmp_path / file)
     return tmp_path
