@@ -12,7 +12,6 @@ from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
-from affidavit.policies._manifest import FORMAT, file_digest, load_bundle, shipped
 from affidavit.policies._memory import begin_with_enough
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]

@@ -72,10 +72,9 @@ def _check_names(defaults: Mapping[str, Any], user: Mapping[str, Any]) -> None:
     for section, content in user.items():
         if not isinstance(content, Mapping):
             raise _refuse(section, f"is {type(content).__name__}, expected a table")
-        for key, value in content.items():
+        closed = {} if section in _OPEN else content
+        for key, value in closed.items():
             where = f"{section}.{key}"
-            if key not in defaults[section] and section in _OPEN:
-                continue
             if key not in defaults[section]:
                 known = ", ".join(sorted(defaults[section]))
                 raise _refuse(f"the setting {where!r}", f"is unknown; known are {known}")

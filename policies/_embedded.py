@@ -15,9 +15,8 @@ from affidavit.policies._contract import parse_result
 from affidavit.policies._data import grant_instants
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
-from affidavit.policies._open import open_bundle
-from affidavit.policies._manifest import Bundle, bundle_digest, load_bundle, shipped
 from affidavit.policies._memory import begin_with_enough
+from affidavit.policies._open import open_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

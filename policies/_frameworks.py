@@ -7,7 +7,7 @@ A framework is one JSON object. The rules in ``packs/frameworks`` evaluate it; n
  "jurisdiction": "…", "version": "3", "dated": "2026-01-31", "read": "2026-02-01", "status": "…",
  "source": {"reference": "…", "url": "https://…", "confidence": "text as published"}, "notes": [],
  "clauses": [{"id": "4.2", "title": "…", "summary": "…", "mode": "mixed", "question": "…",
-              "in_force": [{"from": "2026-03-01", "until": "2027-03-01", "when": {"tier": ["high"]}}],
+              "in_force": [{"from": "2026-03-01", "when": {"tier": ["high"]}}],
               "applies": {"role": ["provider"]},
               "evidence": [{"kind": "evaluation", "max_age_days": 365},
                            {"any": [{"kind": "approval", "min": 2}, {"declared": "owner"}]}]}]}
@@ -19,13 +19,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from affidavit.errors import ConfigurationError
-from affidavit.policies._manifest import load_bundle, shipped
 
 __all__ = ["EVIDENCE_KINDS", "Clause", "Framework", "check_frameworks", "frameworks"]
 
@@ -137,17 +137,16 @@ class Framework:
     clauses: tuple[Clause, ...] = field(default=())
 
 
-def frameworks(data: Mapping[str, Any] | None = None) -> Mapping[str, Framework]:
-    """Return the known frameworks by id: those of some policy data, or the shipped ones.
+def frameworks(data: Mapping[str, Any]) -> Mapping[str, Framework]:
+    """Return the frameworks of some policy data by id, in alphabetical order.
 
     Args:
-        data: Policy data in force, such as `EmbeddedEngine.data`; None for the shipped defaults.
+        data: Policy data in force, such as `EmbeddedEngine.data`.
 
     Raises:
         ConfigurationError: A framework is not of the form that the rules evaluate.
     """
-    held = (load_bundle(shipped()).data if data is None else data).get("frameworks", {})
-    return check_frameworks(held)
+    return check_frameworks(data.get("frameworks", {}))
 
 
 def check_frameworks(held: object) -> Mapping[str, Framework]:
@@ -276,13 +275,14 @@ def _conditions(value: object, place: str) -> Mapping[str, Any]:
 
 
 def _table(
-    value: object, where: str, needed: set[str], optional: Set[str] = frozenset()
+    value: object, where: str, needed: set[str], optional: AbstractSet[str] = frozenset()
 ) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _refuse(where, f"has {json.dumps(value, default=str)[:60]}, expected a table")
     missing, unknown = sorted(needed - set(value)), sorted(set(value) - needed - optional)
     if missing or unknown:
-        raise _refuse(where, f"lacks {missing[0]!r}" if missing else f"has the unknown {unknown[0]!r}")
+        found = f"lacks {missing[0]!r}" if missing else f"has the unknown {unknown[0]!r}"
+        raise _refuse(where, found)
     return dict(value)
 
 
