@@ -15,11 +15,12 @@ from typing import Any
 from affidavit._approvals import makers, standing_approvals
 from affidavit._context import acting
 from affidavit._evidence import attributed_statement
+from affidavit._facts import collect_facts
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
 from affidavit._policy import Ruling, rule
-from affidavit._question import Question
+from affidavit._question import Question, system_attributes, system_tags
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
@@ -129,8 +130,14 @@ def gate(
         name = reference.partition("@")[0]
         return GateResult(name, stage, "", EXIT_EVIDENCE, None, "", {}, report.errors)
     found = resolve(home, reference)
+    attributes = system_attributes(settings, found.name)
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
+        if attributes.get("frameworks"):
+            facts = collect_facts(home, settings, found)
+            evidence["facts"] = facts
+            read = {entry for fact in facts.values() for entry in fact["entries"]}
+            entries += sorted(read - set(entries))
     except VerificationError as error:
         where = "evidence" if error.index is None else f"entry {error.index}"
         fault = Fault("evidence-invalid", where, error.message, error.index)
@@ -147,7 +154,8 @@ def gate(
         found.name,
         found.digest,
         str(settings.systems.get(found.name, {}).get("purpose", "")),
-        tags=_tier(settings, found.name),
+        tags=system_tags(settings, found.name),
+        attributes=attributes,
         extra={"evidence": evidence, "declared": {"sensitive": sensitive}},
     )
     ruling = rule(home, settings, question, time=effective_time)
@@ -312,8 +320,3 @@ def _instant(text: str) -> bool:
     except ValueError:
         return False
     return moment.utcoffset() == dt.timedelta(0) and text.endswith("Z")
-
-
-def _tier(settings: Settings, name: str) -> list[str]:
-    tier = settings.systems.get(name, {}).get("tier", "")
-    return [f"tier:{tier}"] if tier else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Question:
         purpose: What for.
         tags: The tags of the resource.
         columns: The columns concerned, with their tags.
+        attributes: What is declared about it, such as a system's owner.
         extra: Further members of the input, such as evidence.
     """
 
@@ -34,6 +36,7 @@ class Question:
     purpose: str = ""
     tags: Sequence[str] = ()
     columns: Mapping[str, Sequence[str]] | None = None
+    attributes: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] | None = None
 
     def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
@@ -47,6 +50,7 @@ class Question:
                 "name": self.name,
                 "digest": self.digest,
                 "tags": list(self.tags),
+                **({} if self.attributes is None else {"attributes": dict(self.attributes)}),
             },
             "columns": [
                 {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
@@ -56,3 +60,18 @@ class Question:
             "request_id": request,
             **(self.extra or {}),
         }
+
+
+def system_attributes(settings: Settings, name: str) -> dict[str, Any]:
+    """Return what the settings declare about a system; a date as its ISO 8601 text."""
+    declared = settings.systems.get(name, {})
+    return {
+        key: value.isoformat() if isinstance(value, dt.date | dt.time) else value
+        for key, value in declared.items()
+    }
+
+
+def system_tags(settings: Settings, name: str) -> list[str]:
+    """Return a system's tags: its tier, where one is declared."""
+    tier = settings.systems.get(name, {}).get("tier", "")
+    return [f"tier:{tier}"] if tier else []

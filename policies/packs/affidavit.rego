@@ -7,11 +7,15 @@ package affidavit
 
 import data.affidavit.access
 import data.affidavit.columns
+import data.affidavit.ecoa
 import data.affidavit.explanation
 import data.affidavit.fairness
 import data.affidavit.finding
 import data.affidavit.framework_gate
 import data.affidavit.frameworks
+import data.affidavit.gdpr
+import data.affidavit.hipaa
+import data.affidavit.ll144
 import data.affidavit.promotion
 import data.affidavit.purpose
 import data.affidavit.request
@@ -37,10 +41,10 @@ default data_read := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 data_read := verdict(
 	"data.read",
-	[request.allow, access.allow, purpose.allow, columns.allow],
-	(((request.deny | access.deny) | purpose.deny) | columns.deny),
+	[request.allow, access.allow, purpose.allow, columns.allow, hipaa.allow, gdpr.allow],
+	(((((request.deny | access.deny) | purpose.deny) | columns.deny) | hipaa.deny) | gdpr.deny),
 	access.warn,
-	purpose.obligations | columns.obligations,
+	(((purpose.obligations | columns.obligations) | hipaa.obligations) | ecoa.obligations),
 )
 
 default train := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -54,7 +58,7 @@ train := verdict(
 	[request.allow, access.allow, purpose.allow, columns.allow],
 	(((request.deny | access.deny) | purpose.deny) | columns.deny),
 	access.warn,
-	columns.obligations,
+	columns.obligations | ecoa.obligations,
 )
 
 default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -65,10 +69,10 @@ default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 serve := verdict(
 	"model.serve",
-	[request.allow, access.allow, purpose.allow, columns.allow, serving.allow],
-	((((request.deny | access.deny) | purpose.deny) | columns.deny) | serving.deny),
+	[request.allow, access.allow, purpose.allow, columns.allow, serving.allow, gdpr.allow, ll144.allow],
+	((((((request.deny | access.deny) | purpose.deny) | columns.deny) | serving.deny) | gdpr.deny) | ll144.deny),
 	access.warn | serving.warn,
-	columns.obligations,
+	columns.obligations | ecoa.obligations,
 )
 
 default load := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -93,11 +97,16 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id]
 promote := verdict(
 	"model.promote",
-	[request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow, framework_gate.allow],
-	(((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | framework_gate.deny),
-	(((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn),
+	[
+		request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow, framework_gate.allow,
+		gdpr.allow, ll144.allow, ecoa.allow,
+	],
+	(((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | laws_deny),
+	((((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn) | gdpr.warn),
 	set(),
 )
+
+laws_deny := ((framework_gate.deny | gdpr.deny) | ll144.deny) | ecoa.deny
 
 default controls := {"allow": false, "deny": [], "warn": [], "obligations": []}
 

@@ -175,9 +175,11 @@ well_declared if {
 #   severity: high
 deny contains finding.of(rego.metadata.rule(), message) if {
 	some id in declared
-	not is_array(data.frameworks[id].clauses)
+	not known(id)
 	message := concat("", ["The framework ", finding.quoted(id), " is not in the policy data, so nothing of it was judged."])
 }
+
+known(id) if is_array(data.frameworks[id].clauses)
 
 # METADATA
 # title: A clause has no evidence
@@ -187,7 +189,7 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 missing contains about(rego.metadata.rule(), answer, message) if {
 	some answer in answers
 	answer.state == "missing"
-	message := concat("", ["There is no evidence: ", concat(", ", answer.lacking), "."])
+	message := concat("", ["There is no evidence that counts: ", concat(", ", answer.lacking), "."])
 }
 
 # METADATA
