@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Ask the policy engine one question; nothing is recorded. Exit 0 allow, 1 deny."""
-    from affidavit._policy import engine_for
+    from affidavit._engines import engine_for
     from affidavit._settings import load_settings
 
     decision = engine_for(load_settings()).decide(entrypoint, _input(source))
@@ -93,6 +94,10 @@ def build(
 def bundle(
     file: Annotated[Path, typer.Argument(help="The archive to write, such as bundle.tar.gz.")],
     *,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", help="A private key in PEM to sign it with.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="What the signature is for.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the packs and the data in force as one file, which OPA and the embedded engine run."""
@@ -100,10 +105,20 @@ def bundle(
     from affidavit.policies import server_bundle
 
     settings = load_settings()
-    written = server_bundle(file, data=settings.policy_data or None, bundle=settings.packs)
-    command = written.command("127.0.0.1:8181")
+    passphrase = os.environ.get("AFFIDAVIT_KEY_PASSPHRASE")
+    written = server_bundle(
+        file,
+        data=settings.policy_data or None,
+        bundle=settings.packs,
+        key=_content(sign) if sign else None,
+        password=passphrase.encode() if sign and passphrase else None,
+        scope=scope,
+    )
+    public = Path("PUBLIC-KEY.pem") if sign else None
+    command = written.command("127.0.0.1:8181", verification_key=public)
     if as_json:
-        print_json({"ok": True, "path": str(file), "digest": written.digest, "command": command})
+        facts = {"path": str(file), "digest": written.digest, "command": command}
+        print_json({"ok": True, **facts, "algorithm": written.algorithm})
     else:
         say(f"The bundle {written.digest} is in {file}. Serve it with:")
         say(f"  {' '.join(command)}")
@@ -112,14 +127,17 @@ def bundle(
         say(f'  bundle = "{written.digest}"')
 
 
+def _content(source: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{source} cannot be read: {error.strerror}.") from error
+
+
 def _input(source: Path) -> dict[str, Any]:
     from affidavit.lineage import parse_json
 
-    try:
-        content = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read: {error.strerror}.") from error
-    value = parse_json(content)
+    value = parse_json(_content(source))
     if not isinstance(value, dict):
         raise ConfigurationError("A policy's input is a JSON object.")
     return value

@@ -20,6 +20,9 @@ current_run: ContextVar[Run | None] = ContextVar("affidavit_run", default=None)
 current_actor: ContextVar[str] = ContextVar("affidavit_actor", default="")
 """Who makes the present request, where something else than the process's user does."""
 
+current_client: ContextVar[str] = ContextVar("affidavit_client", default="")
+"""The network address that the present request came from, where the middleware tells it."""
+
 served: ContextVar[list[str] | None] = ContextVar("affidavit_served", default=None)
 """Collects the ids of a request's predictions; every task and thread of it adds to one list."""
 

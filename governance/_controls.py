@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit._facts import Facts, collect_facts
@@ -18,7 +18,7 @@ from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
 from affidavit._policy import digest_key, engine_for
-from affidavit._question import Question, system_attributes, system_tags
+from affidavit._question import Question, system_tags
 from affidavit._settings import Settings
 from affidavit._spools import settle
 from affidavit._verify_home import verify_home
@@ -212,7 +212,8 @@ def _ask(
     facts: Facts,
     moment: str,
 ) -> Decision:
-    attributes = {**system_attributes(settings, found.name), "frameworks": [framework]}
+    declared = {**settings.systems.get(found.name, {}), "frameworks": [framework]}
+    asked = replace(settings, systems={**settings.systems, found.name: declared})
     question = Question(
         "affidavit/controls",
         "model.assess",
@@ -220,10 +221,9 @@ def _ask(
         found.name,
         found.digest,
         tags=system_tags(settings, found.name),
-        attributes=attributes,
         extra={"evidence": {"facts": facts}},
     )
-    document = question.document(settings, time=moment, request=new_id())
+    document = question.document(asked, time=moment, request=new_id())
     engine = engine_for(settings, digest_key(home, settings, question))
     return engine.decide(question.entrypoint, document)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from affidavit._context import present
-from affidavit._policy import engine_for
+from affidavit._engines import engine_for
 from affidavit._settings import Settings, load_settings
 from affidavit._spools import spools_of
 from affidavit.errors import AffidavitError

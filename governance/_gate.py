@@ -20,7 +20,7 @@ from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
 from affidavit._policy import Ruling, rule
-from affidavit._question import Question, system_attributes, system_tags
+from affidavit._question import Question, system_tags
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
@@ -130,10 +130,9 @@ def gate(
         name = reference.partition("@")[0]
         return GateResult(name, stage, "", EXIT_EVIDENCE, None, "", {}, report.errors)
     found = resolve(home, reference)
-    attributes = system_attributes(settings, found.name)
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
-        if attributes.get("frameworks"):
+        if settings.systems.get(found.name, {}).get("frameworks"):
             facts = collect_facts(home, settings, found)
             evidence["facts"] = facts
             read = {entry for fact in facts.values() for entry in fact["entries"]}
@@ -155,7 +154,6 @@ def gate(
         found.digest,
         str(settings.systems.get(found.name, {}).get("purpose", "")),
         tags=system_tags(settings, found.name),
-        attributes=attributes,
         extra={"evidence": evidence, "declared": {"sensitive": sensitive}},
     )
     ruling = rule(home, settings, question, time=effective_time)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import os
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from affidavit._context import acting
+from affidavit._engines import engine_for
 from affidavit._home import Home
 from affidavit._question import Question
 from affidavit._recording import keep_artifact, note_gap, record
 from affidavit._settings import Settings
-from affidavit.errors import (
-    ConfigurationError,
-    FingerprintError,
-    LedgerError,
-    ObligationError,
-    PolicyDenied,
-)
+from affidavit.errors import FingerprintError, LedgerError, ObligationError, PolicyDenied
 from affidavit.lineage import MAX_ENTRY, dump_json, new_id, record_bytes, timestamp
-from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Engine, OpaServerEngine
+from affidavit.policies import Decision
 
 
 class Ruling(NamedTuple):
@@ -155,47 +146,6 @@ def unmet(question: Question, ruling: Ruling, error: ObligationError, actor: str
         question.entrypoint, "obligation.unmet", error.message, engine=ruling.decision.engine
     )
     return denied(question, Ruling(ruling.id, decision), actor)
-
-
-def engine_for(settings: Settings, digest_key: bytes | None = None) -> Engine:
-    """Return the engine that the settings name, made once per process for the same settings.
-
-    Args:
-        settings: Which engine, on which data.
-        digest_key: Keys the digest of the input, so that nobody can guess an input from it.
-    """
-    # The settings are one object while nothing changes, so that identity tells most of the time.
-    known = _latest[0]
-    if known is not None and known[0] is settings and known[1] == digest_key:
-        return known[2]
-    if settings.engine == "opa":
-        engine = _server(settings.opa_url, settings.opa_bundle, digest_key)
-    else:
-        data = json.dumps(settings.policy_data, sort_keys=True)
-        engine = _embedded(data, settings.packs, digest_key)
-    _latest[0] = (settings, digest_key, engine)
-    return engine
-
-
-_latest: list[tuple[Settings, bytes | None, Engine] | None] = [None]
-
-
-@functools.lru_cache(maxsize=8)
-def _embedded(data: str, packs: Path | None, digest_key: bytes | None) -> Engine:
-    return CachedEngine(
-        EmbeddedEngine(data=json.loads(data) or None, bundle=packs, digest_key=digest_key)
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _server(url: str, bundle: str, digest_key: bytes | None) -> Engine:
-    if not url:
-        raise ConfigurationError(
-            "The policy engine is an OPA server, but no url is set.",
-            hint='Set url = "http://…" in the [policy] section of affidavit.toml.',
-        )
-    token = os.environ.get("AFFIDAVIT_OPA_TOKEN")
-    return OpaServerEngine(url, token=token, bundle_digest=bundle or None, digest_key=digest_key)
 
 
 def _loggable(value: Any) -> Any:

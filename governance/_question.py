@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit._context import acting
+from affidavit._context import acting, current_client
 from affidavit._settings import Settings
 
 
@@ -24,7 +23,6 @@ class Question:
         purpose: What for.
         tags: The tags of the resource.
         columns: The columns concerned, with their tags.
-        attributes: What is declared about it, such as a system's owner.
         extra: Further members of the input, such as evidence.
     """
 
@@ -36,39 +34,41 @@ class Question:
     purpose: str = ""
     tags: Sequence[str] = ()
     columns: Mapping[str, Sequence[str]] | None = None
-    attributes: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] | None = None
 
     def document(self, settings: Settings, *, time: str, request: str) -> dict[str, Any]:
-        """Return the input document."""
+        """Return the input document; what is not known or not declared is left out of it."""
+        person = acting(settings)
+        actor: dict[str, Any] = {"id": person, "roles": settings.roles_of(person)}
+        if attributes := settings.attributes_of(person):
+            actor["attributes"] = attributes
+        resource: dict[str, Any] = {
+            "kind": self.kind,
+            "name": self.name,
+            "digest": self.digest,
+            "tags": list(self.tags),
+        }
+        if attributes := settings.declared_attributes(self.kind, self.name):
+            resource["attributes"] = attributes
+        where: dict[str, Any] = {}
+        if settings.region:
+            where["place"] = {"region": settings.region}
+        if address := current_client.get():
+            where["client"] = {"address": address}
         return {
             "action": self.action,
-            "actor": {"id": acting(settings), "roles": settings.roles_of(acting(settings))},
+            "actor": actor,
             "purpose": self.purpose,
-            "resource": {
-                "kind": self.kind,
-                "name": self.name,
-                "digest": self.digest,
-                "tags": list(self.tags),
-                **({} if self.attributes is None else {"attributes": dict(self.attributes)}),
-            },
+            "resource": resource,
             "columns": [
                 {"name": name, "tags": list(tags)} for name, tags in (self.columns or {}).items()
             ],
             "environment": settings.environment,
+            **where,
             "time": time,
             "request_id": request,
             **(self.extra or {}),
         }
-
-
-def system_attributes(settings: Settings, name: str) -> dict[str, Any]:
-    """Return what the settings declare about a system; a date as its ISO 8601 text."""
-    declared = settings.systems.get(name, {})
-    return {
-        key: value.isoformat() if isinstance(value, dt.date | dt.time) else value
-        for key, value in declared.items()
-    }
 
 
 def system_tags(settings: Settings, name: str) -> list[str]:

@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from affidavit._engines import engine_for
 from affidavit._home import Home
-from affidavit._policy import (
-    Ruling,
-    decision_fields,
-    denied,
-    digest_key,
-    engine_for,
-    rule,
-)
+from affidavit._policy import Ruling, decision_fields, denied, digest_key, rule
 from affidavit._predictions import PredictionTemplate
 from affidavit._question import Question
 from affidavit._recording import spool

@@ -5,6 +5,7 @@
 home = ".affidavit"            # AFFIDAVIT_HOME
 store = "postgresql://…"       # AFFIDAVIT_STORE; by default the file ledger.db in the home
 environment = "production"     # AFFIDAVIT_ENVIRONMENT; development where nothing is said
+region = "eu-central-1"        # AFFIDAVIT_REGION; where this runs, in your own words
 file_cache = false             # whether inputs' files that have not changed are read again
 on_error = "block"             # what a failing ledger does to a call: block, spool, or warn
 durability = "process"         # of a served record: process (survives a kill), disk (flushed
@@ -17,6 +18,10 @@ bundle = "sha256:…"            # with "opa": the digest of the only bundle tha
 packs = "built"                # with "embedded": a folder that `affidavit policy build` wrote,
                                # or a bundle's file
 data = "policy-data.json"      # merged over the packs' own data
+verification_key = "key.pem"   # with "embedded": packs must be a bundle signed by this key,
+scope = ""                     # for this scope
+ca = "ca.pem"                  # with "opa": the certificate authorities that are trusted
+timeout = 1.0                  # seconds that a decision may take
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
 [timestamp]
@@ -29,7 +34,12 @@ records = "P365D"              # and with --records, served records older than t
 
 [people]                       # who has which roles; where the table stands, it alone decides
 "alice@example.com" = ["auditor"]
+"bob@example.com" = {roles = ["engineer"], attributes = {department = "lending"}}
 
+[datasets.applications]
+tags = ["finance"]
+licence = "CC-BY-4.0"          # this and all else but tags and columns is told to the policies as
+collected = 2026-03-01         # the dataset's attributes
 [datasets.applications.columns]
 national_id = ["direct-identifier"]
 sex = ["sensitive"]
@@ -37,7 +47,7 @@ sex = ["sensitive"]
 [systems.credit-risk]
 owner = "Retail Lending"
 purpose = "credit-scoring"
-tier = "high"
+tier = "high"                  # a system's attributes: all that stands here
 ```
 """
 
@@ -53,11 +63,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from affidavit.errors import ConfigurationError, EnvelopeError
+from affidavit._attributes import check_person, json_ready
+from affidavit._setting_files import (
+    Stamp,
+    file_named,
+    glance_at,
+    policy_data,
+    policy_files,
+    stamp_of,
+)
+from affidavit.errors import ConfigurationError
 
 _SHAPE: dict[str, set[str] | None] = {
-    "affidavit": {"home", "store", "environment", "on_error", "durability", "file_cache"},
-    "policy": {"engine", "url", "bundle", "packs", "data", "mode"},
+    "affidavit": {
+        *("home", "store", "environment", "region", "on_error", "durability", "file_cache"),
+    },
+    "policy": {
+        *("engine", "url", "bundle", "packs", "data", "mode"),
+        *("verification_key", "scope", "ca", "timeout"),
+    },
     "timestamp": {"url", "certificate"},
     "retention": {"payloads", "records"},
     "people": None,
@@ -78,8 +102,10 @@ class Settings:
         actor: Who acts, as recorded; `AFFIDAVIT_ACTOR`, else the operating system's user.
         claimed_roles: The roles that `AFFIDAVIT_ROLES` claims, separated by commas; they count
             only where no table of people is declared.
-        people: Declared people with their roles; None where there is no such table.
+        people: Declared people with their roles, or with ``roles`` and ``attributes``; None where
+            there is no such table.
         environment: ``development`` or ``production``, told to the policies.
+        region: Where this process runs, told to the policies; empty where nobody said.
         on_error: What happens to a call whose record cannot be written.
         file_cache: Whether digests of unchanged input files may come from the cache of digests.
         durability: When a served record is safe enough for the caller to go on.
@@ -88,13 +114,19 @@ class Settings:
         packs: A folder of compiled packs, or a bundle's file, in place of the shipped ones.
         opa_bundle: The digest of the bundle that it must run; any where empty.
         policy_data: Data merged over the packs' own.
+        verification_key: The file of the public key that must have signed the packs.
+        bundle_scope: The scope that their signature must name.
+        opa_ca: The file of the certificate authorities that the OPA server's certificate may have.
+        policy_timeout: Seconds that a decision may take; None leaves the engine its own.
+        watched: The state of the files that the rules come from, when these settings were read.
         mode: Whether denials are enforced.
         tsa_url: The time-stamping authority that is asked.
         tsa_certificate: The file of the certificates that its answers are verified against.
         payload_days: After how many days personal data may be erased; None keeps it.
         record_days: After how many days served records may be pruned; None keeps them.
-        datasets: Declared datasets: for each its ``columns`` with their tags.
-        systems: Declared systems: for each its owner, purpose and tier.
+        datasets: Declared datasets: for each its tags, its ``columns`` with theirs, and further
+            attributes such as its licence.
+        systems: Declared systems: for each its owner, purpose and tier, and further attributes.
     """
 
     home: Path
@@ -103,6 +135,7 @@ class Settings:
     claimed_roles: tuple[str, ...] = ()
     people: Mapping[str, Any] | None = None
     environment: str = "development"
+    region: str = ""
     file_cache: bool = False
     on_error: Literal["block", "spool", "warn"] = "block"
     durability: Literal["process", "disk", "log"] = "process"
@@ -111,6 +144,11 @@ class Settings:
     opa_bundle: str = ""
     packs: Path | None = None
     policy_data: Mapping[str, Any] = field(default_factory=dict)
+    verification_key: Path | None = None
+    bundle_scope: str = ""
+    opa_ca: Path | None = None
+    policy_timeout: float | None = None
+    watched: tuple[Stamp | None, ...] = ()
     mode: Literal["enforce", "observe"] = "enforce"
     tsa_url: str = ""
     tsa_certificate: Path | None = None
@@ -121,7 +159,20 @@ class Settings:
 
     def roles_of(self, person: str) -> list[str]:
         """Return a person's roles; none leaves the policy its default role."""
-        return list(self.claimed_roles if self.people is None else self.people.get(person, ()))
+        if self.people is None:
+            return list(self.claimed_roles)
+        declared = self.people.get(person, ())
+        return list(declared.get("roles", ()) if isinstance(declared, Mapping) else declared)
+
+    def attributes_of(self, person: str) -> dict[str, Any]:
+        """Return a person's declared attributes."""
+        declared = (self.people or {}).get(person)
+        return dict(declared.get("attributes", {})) if isinstance(declared, Mapping) else {}
+
+    def declared_attributes(self, kind: str, name: str) -> dict[str, Any]:
+        """Return what is declared of a dataset or model beside tags and columns."""
+        declared = {"dataset": self.datasets, "model": self.systems}.get(kind, {}).get(name, {})
+        return {key: value for key, value in declared.items() if key not in {"tags", "columns"}}
 
     def column_tags(self, dataset: str) -> dict[str, list[str]]:
         """Return the declared tags of a dataset's columns."""
@@ -138,11 +189,11 @@ def load_settings() -> Settings:
     # On the path of every served call: a stat or two, and no path is taken apart.
     key = (os.getcwd(), *map(_variables.get, _NAMES))  # noqa: PTH109  # ten times faster
     named = os.environ.get("AFFIDAVIT_CONFIG")
-    stamp = _stamp(named or "affidavit.toml")
+    stamp = stamp_of(named or "affidavit.toml")
     known = _latest[0]
     if known is not None and known[:2] == (key, stamp):
-        data, seen, settings = known[2:]
-        if data is None or _stamp(data) == seen:
+        watched, seen, settings = known[2:]
+        if not watched or tuple(map(glance_at, watched)) == seen:
             return settings
     path = Path(named or "affidavit.toml").absolute()
     if stamp is None and named:
@@ -151,11 +202,10 @@ def load_settings() -> Settings:
             hint="Name the file that holds the settings, or unset AFFIDAVIT_CONFIG.",
         )
     content = _read_toml(path, stamp) if stamp else {}
-    name = content.get("policy", {}).get("data")
-    data = str(path.parent / name) if name else None
-    seen = _stamp(data) if data else None
-    settings = _settings(content, path.parent, Path(data) if data else None, seen)
-    _latest[0] = (key, stamp, data, seen, settings)
+    watched = policy_files(content.get("policy", {}), path.parent)
+    seen = tuple(map(glance_at, watched))
+    settings = _settings(content, path.parent, seen)
+    _latest[0] = (key, stamp, watched, seen, settings)
     return settings
 
 
@@ -166,6 +216,7 @@ _VARIABLES = (
     "AFFIDAVIT_ACTOR",
     "AFFIDAVIT_ROLES",
     "AFFIDAVIT_STORE",
+    "AFFIDAVIT_REGION",
 )
 _SCHEMES = ("postgresql://", "postgres://")
 # What lies behind os.environ in CPython: five look-ups there cost more than all else here.
@@ -173,29 +224,18 @@ _variables: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
 _NAMES: tuple[Any, ...] = (
     _VARIABLES if _variables is os.environ else tuple(map(os.fsencode, _VARIABLES))
 )
-_Stamp = tuple[int, int, int]
-_Known = tuple[tuple[Any, ...], _Stamp | None, str | None, _Stamp | None, Settings]
+_Known = tuple[tuple[Any, ...], Stamp | None, tuple[str, ...], tuple[Stamp | None, ...], Settings]
 _latest: list[_Known | None] = [None]
 
 
-def _stamp(path: str) -> _Stamp | None:
-    """Return what shows a change of a file; None where there is none."""
-    try:
-        seen = os.stat(path)  # noqa: PTH116  # on the path of every served call
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        # Settings that cannot be seen may be the ones that forbid what is about to happen.
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
-
-
 def _settings(
-    content: Mapping[str, Any], folder: Path, data_path: Path | None, data_stamp: _Stamp | None
+    content: Mapping[str, Any], folder: Path, watched: tuple[Stamp | None, ...]
 ) -> Settings:
     main, policy = content.get("affidavit", {}), content.get("policy", {})
     stamping, retention = content.get("timestamp", {}), content.get("retention", {})
-    home, environment, actor, roles, store = (os.environ.get(name, "") for name in _VARIABLES[1:])
+    home, environment, actor, roles, store, region = (
+        os.environ.get(name, "") for name in _VARIABLES[1:]
+    )
     return Settings(
         home=Path(home or main.get("home") or ".affidavit").expanduser().absolute(),
         store=_store_url(store or main.get("store", "")),
@@ -208,6 +248,7 @@ def _settings(
             "development",
             "production",
         ),
+        region=_region(region or main.get("region", "")),
         file_cache=_one_of("file_cache", main.get("file_cache", False), False, True),
         on_error=_one_of("on_error", main.get("on_error", "block"), "block", "spool", "warn"),
         durability=_one_of(
@@ -216,13 +257,16 @@ def _settings(
         engine=_one_of("policy.engine", policy.get("engine", "embedded"), "embedded", "opa"),
         opa_url=str(policy.get("url", "")),
         opa_bundle=str(policy.get("bundle", "")),
-        packs=folder / str(policy["packs"]) if policy.get("packs") else None,
-        policy_data=_policy_data(data_path, data_stamp) if data_path else {},
+        packs=file_named(policy, "packs", folder),
+        policy_data=policy_data(policy, folder),
+        verification_key=file_named(policy, "verification_key", folder),
+        bundle_scope=str(policy.get("scope", "")),
+        opa_ca=file_named(policy, "ca", folder),
+        policy_timeout=_seconds("policy.timeout", policy.get("timeout")),
+        watched=watched,
         mode=_one_of("policy.mode", policy.get("mode", "enforce"), "enforce", "observe"),
         tsa_url=str(stamping.get("url", "")),
-        tsa_certificate=folder / str(stamping["certificate"])
-        if stamping.get("certificate")
-        else None,
+        tsa_certificate=file_named(stamping, "certificate", folder),
         payload_days=_days("retention.payloads", retention.get("payloads")),
         record_days=_days("retention.records", retention.get("records")),
         datasets=content.get("datasets", {}),
@@ -231,7 +275,7 @@ def _settings(
 
 
 @functools.lru_cache(maxsize=8)
-def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
+def _read_toml(path: Path, _: Stamp) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -251,6 +295,9 @@ def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
                 f"{path.name} has the unknown setting {unknown[0]!r} in [{section}].",
                 hint=f"There are {', '.join(sorted(known or ()))}.",
             )
+    for kind in ("people", "datasets", "systems"):
+        if kind in content:
+            content[kind] = json_ready(kind, content[kind])
     for place, words in _word_lists(content):
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(
@@ -262,7 +309,12 @@ def _read_toml(path: Path, _: _Stamp) -> dict[str, Any]:
 
 def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Give every place where a list of words stands, such as a person's roles."""
-    yield from (("people." + name, roles) for name, roles in content.get("people", {}).items())
+    for name, person in content.get("people", {}).items():
+        if isinstance(person, dict):
+            check_person(f"people.{name}", person)
+            yield f"people.{name}.roles", person.get("roles", [])
+        else:
+            yield f"people.{name}", person
     for kind in ("datasets", "systems"):
         for name, declared in content.get(kind, {}).items():
             if not isinstance(declared, dict):
@@ -277,26 +329,6 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from ((f"datasets.{name}.columns.{key}", tags) for key, tags in columns.items())
 
 
-def _policy_data(path: Path, stamp: _Stamp | None) -> Mapping[str, Any]:
-    from affidavit.lineage import parse_json
-
-    if stamp is None:
-        raise ConfigurationError(f"The policy data {path.name} is not there.")
-    try:
-        value = parse_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(
-            f"The policy data {path.name} cannot be read: {error.strerror}."
-        ) from error
-    except EnvelopeError as error:
-        raise ConfigurationError(
-            f"The policy data {path.name} is not JSON: {error.message}"
-        ) from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"The policy data {path.name} is not a JSON object.")
-    return value
-
-
 def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
     if value not in permitted or type(value) is not type(permitted[0]):
         raise ConfigurationError(
@@ -304,6 +336,12 @@ def _one_of(setting: str, value: Any, *permitted: str | bool) -> Any:
             hint=f"It can be {' or '.join(map(str, permitted))}.",
         )
     return value
+
+
+def _region(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"The setting region is {value!r}, expected text.")
+    return value.strip()
 
 
 def _store_url(value: object) -> str:
@@ -326,6 +364,17 @@ def _days(setting: str, value: Any) -> int | None:
             hint='Write whole days as an ISO 8601 duration, such as "P30D".',
         )
     return int(found[1])
+
+
+def _seconds(setting: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) in {int, float} and 0 < value <= 60:
+        return float(value)
+    raise ConfigurationError(
+        f"The setting {setting} is {value!r}.",
+        hint="Write seconds, more than 0 and at most 60, such as 1.0.",
+    )
 
 
 def _user() -> str:

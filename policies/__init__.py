@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
+    from affidavit.policies._standby import StandbyEngine
 
 _SOURCES = {
     "AppliedObligation": "affidavit.policies._obligations",
@@ -47,6 +48,7 @@ _SOURCES = {
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandbyEngine": "affidavit.policies._standby",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
@@ -81,6 +83,7 @@ __all__ = [
     "PackTestCase",
     "PackTestReport",
     "ServerBundle",
+    "StandbyEngine",
     "apply_obligations",
     "apply_to_record",
     "build_packs",

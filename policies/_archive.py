@@ -4,7 +4,9 @@
 /.manifest       {"metadata": {"affidavit": {…}}, "rego_version": 1, "revision": "sha256:…", …}
 /data.json       the data in force, in canonical form
 /packs/….rego    the sources
+/packs/…/schema.json  what each section of the data must fit
 /policy.wasm     the compiled module
+/.signatures.json    where it is signed
 ```
 
 OPA serves the file as it is (``opa run --server --bundle FILE``; OPA documentation, "Bundles"), and
@@ -32,14 +34,14 @@ from affidavit.policies._manifest import (
     mount_data,
     read_object,
 )
+from affidavit.policies._signatures import SIGNATURES, sign_files, verify_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SIGNATURES", "pack_files", "read_bundle", "unpack_files", "write_bundle"]
+__all__ = ["pack_files", "read_bundle", "unpack_files", "write_bundle"]
 
-SIGNATURES = ".signatures.json"
-_MANIFEST, _MODULE, _DATA = ".manifest", "policy.wasm", "data.json"
+_MANIFEST, _MODULE, _DATA, _SCHEMA = ".manifest", "policy.wasm", "data.json", "schema.json"
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_FILES = 4096
 _NAME = re.compile(r"[^\x00-\x1f\x7f\\/]+(?:/[^\x00-\x1f\x7f\\/]+)*")
@@ -47,19 +49,34 @@ _PACKAGE = re.compile(r"^package[ \t]+([A-Za-z_][A-Za-z0-9_]*)", re.ASCII | re.M
 _HINT = "Make it anew with `affidavit policy bundle` or `opa build --target wasm`."
 
 
-def write_bundle(bundle: Bundle) -> bytes:
+def write_bundle(
+    bundle: Bundle,
+    *,
+    key: bytes | None = None,
+    password: bytes | None = None,
+    scope: str = "",
+) -> bytes:
     """A bundle as one gzip-compressed tar archive that OPA can serve.
 
     Args:
         bundle: The rules and the data in force.
+        key: A private key in PEM to sign it with; None leaves it unsigned.
+        password: The key's passphrase, where it has one.
+        scope: What the signature is for, such as ``production``.
 
     Returns:
-        The archive; the same bytes for the same bundle and zlib.
+        The archive; unsigned, the same bytes for the same bundle and zlib.
+
+    Raises:
+        ConfigurationError: The key cannot be used.
     """
-    return pack_files(bundle_files(bundle))
+    files = _files(bundle)
+    if key is not None:
+        files[SIGNATURES] = sign_files(files, key, password=password, scope=scope)
+    return pack_files(files)
 
 
-def bundle_files(bundle: Bundle) -> dict[str, bytes]:
+def _files(bundle: Bundle) -> dict[str, bytes]:
     """The files of a bundle's archive by name, without signatures."""
     packages = {
         found[1]
@@ -77,6 +94,7 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
         _MANIFEST: canonical_input(manifest),
         _DATA: canonical_input(bundle.data),
         **{name: bundle.sources[name] for name in sorted(bundle.sources)},
+        **{name: bundle.schemas[name] for name in sorted(bundle.schemas)},
         _MODULE: bundle.module,
     }
 
@@ -150,34 +168,42 @@ def unpack_files(content: bytes) -> dict[str, bytes]:
     return files
 
 
-def read_bundle(content: bytes) -> Bundle:
-    """Read a bundle from its archive and hold it against its manifest.
+def read_bundle(content: bytes, *, key: bytes | None = None, scope: str = "") -> Bundle:
+    """Read a bundle from its archive and hold it against its manifest and its signature.
 
     Args:
         content: The archive, as `write_bundle` or ``opa build --target wasm`` wrote it.
+        key: The public key in PEM that must have signed it. None takes unsigned bundles only, for
+            a signature that nobody looks at promises what it does not keep; OPA does the same.
+        scope: What the signature must be for.
 
     Returns:
         The bundle, with the data exactly as they stand in the archive.
 
     Raises:
-        PolicyEngineError: The archive is malformed, or a file is missing, surplus, or not the one
-            that the manifest names.
+        PolicyEngineError: The archive is malformed, a file is missing, surplus, or not the one
+            that the manifest names, or the signature does not hold.
+        ConfigurationError: The key cannot be used.
     """
-    return bundle_of(unpack_files(content))
+    files = unpack_files(content)
+    if key is not None:
+        verify_files(files, key, scope=scope)
+    elif SIGNATURES in files:
+        raise PolicyEngineError(
+            "The policy bundle is signed, and there is no key to verify it with.",
+            hint='Set verification_key = "FILE" in the [policy] section of affidavit.toml.',
+        )
+    return _bundle(files)
 
 
-def bundle_of(files: Mapping[str, bytes]) -> Bundle:
-    """The bundle that the files of an archive make up.
-
-    Raises:
-        PolicyEngineError: A file is missing, surplus, or not the one that the manifest names.
-    """
+def _bundle(files: Mapping[str, bytes]) -> Bundle:
     for name in (_MANIFEST, _MODULE):
         if name not in files:
             raise _refuse(f"it holds no {name}")
     sources = {name: files[name] for name in sorted(files) if name.endswith(".rego")}
     data = {name: files[name] for name in files if name.rpartition("/")[2] == _DATA}
-    surplus = sorted(set(files) - {*sources, *data, _MANIFEST, _MODULE, SIGNATURES})
+    schemas = {name: files[name] for name in sorted(files) if name.endswith("/" + _SCHEMA)}
+    surplus = sorted(set(files) - {*sources, *data, *schemas, _MANIFEST, _MODULE, SIGNATURES})
     if surplus:
         raise _refuse(f"it holds {surplus[0]}, which is no part of a policy bundle")
     manifest = read_object(_MANIFEST, files[_MANIFEST])
@@ -186,6 +212,7 @@ def bundle_of(files: Mapping[str, bytes]) -> Bundle:
     found = {
         "module": {_MODULE: file_digest(files[_MODULE])},
         "sources": {name: file_digest(source) for name, source in sources.items()},
+        "schemas": {name: file_digest(schema) for name, schema in schemas.items()},
     }
     if ours is None:
         said = {**found, "entrypoints": _entrypoints(manifest)}
@@ -200,7 +227,7 @@ def bundle_of(files: Mapping[str, bytes]) -> Bundle:
                     f"{name} is not the one in the manifest: expected "
                     f"{ours[group].get(name, 'none')}, found {digests.get(name, 'none')}"
                 )
-    bundle = Bundle(files[_MODULE], ours, sources, mount_data(data))
+    bundle = Bundle(files[_MODULE], ours, sources, mount_data(data), schemas)
     if bundle.digest != manifest.get("revision"):
         raise _refuse(
             f"its rules and data have the digest {bundle.digest}, its revision says "

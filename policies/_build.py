@@ -13,6 +13,7 @@ from typing import Any
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
 from affidavit.policies._memory import begin_with_enough
+from affidavit.policies._server_bundle import replace_file
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
 
@@ -74,6 +75,11 @@ def _data_files(directory: Path) -> list[Path]:
     return sorted(directory.rglob("data.json"))
 
 
+def _schema_files(directory: Path) -> list[Path]:
+    # The schema of a section stands in the pack's own folder, which names the section.
+    return sorted(directory.glob("*/schema.json"))
+
+
 def _names(paths: list[Path], directory: Path) -> list[str]:
     return [path.relative_to(directory).as_posix() for path in paths]
 
@@ -129,7 +135,8 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
 
     Args:
         directory: The folder with the ``.rego`` files and the ``data.json`` files, in it or in
-            folders; the data of ``access/data.json`` are ``data.access``, as in OPA's bundles.
+            folders; the data of ``access/data.json`` are ``data.access``, as in OPA's bundles, and
+            ``access/schema.json`` is the JSON Schema that they fit.
         output: Where ``policy.wasm``, ``manifest.json`` and the sources (in ``packs/``) go.
         opa: The command to compile with.
 
@@ -146,7 +153,7 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
     module = _compile(sources, list(entrypoints), directory, opa)
     packs = output / "packs"
     if directory.resolve() != packs.resolve():
-        for path in [*sources, *_data_files(directory)]:
+        for path in [*sources, *_data_files(directory), *_schema_files(directory)]:
             copy = packs / path.relative_to(directory)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
@@ -156,12 +163,14 @@ def build_packs(directory: Path, output: Path, *, opa: str = "opa") -> dict[str,
         "module": {_MODULE: file_digest(module)},
         "sources": _digests(sources, directory),
         "data": _digests(_data_files(directory), directory),
+        "schemas": _digests(_schema_files(directory), directory),
         "builtins": _needed_builtins(module),
         "entrypoints": entrypoints,
     }
-    (output / _MODULE).write_bytes(module)
+    # The manifest comes last and at once: whoever watches it finds the rest in place.
+    replace_file(output / _MODULE, module)
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    (output / "manifest.json").write_text(text, encoding="utf-8")
+    replace_file(output / "manifest.json", text.encode())
     return manifest
 
 
@@ -190,8 +199,8 @@ def check_packs(directory: Path | None = None, *, opa: str = "opa") -> list[str]
         return [str(error)]
     problems: list[str] = []
     sources = _sources(root / "packs")
-    listed = {*bundle.manifest["sources"], *bundle.manifest["data"]}
-    found = [*sources, *_data_files(root / "packs")]
+    listed = {name for kind in ("sources", "data", "schemas") for name in bundle.manifest[kind]}
+    found = [*sources, *_data_files(root / "packs"), *_schema_files(root / "packs")]
     problems.extend(
         f"packs/{name} is not in the manifest."
         for name in sorted(_names(found, root / "packs"))

@@ -6,12 +6,11 @@ import marshal
 import re
 import threading
 import time
-from bisect import bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from affidavit.errors import ConfigurationError
-from affidavit.policies._data import epoch_seconds
+from affidavit.policies._instants import epoch_seconds, phase, request_instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +24,9 @@ _VOLATILE = ("time", "request_id")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,256}")
 # Version 2 writes no references between equal objects: equal values give equal bytes.
 _MARSHAL_VERSION = 2
+
+_Standing = tuple[str, tuple[int, ...], int, tuple[int, int], bytes]
+_NEW: _Standing = ("", (), 0, (0, 0), b"")
 
 
 class _Cacheable(Protocol):
@@ -46,9 +48,9 @@ class CachedEngine:
     The key is the entry point, the bundle's digest and the whole input less its volatile fields,
     encoded so that values of different types never meet. A field is left out only if the caller
     asks for it *and* the pack declares that it cannot change the decision (``volatile`` in the
-    manifest). For ``time`` a pack declares that decisions change only at the instants which its
-    data hold (a grant begins, a grant expires): the key keeps how many of them are past, so a
-    grant that expires is never outlived by an answer. An entry point that measures age against
+    manifest). For ``time`` a pack declares that decisions change only at the instants which data
+    and request hold (a grant expires, data are kept for too long): the key keeps how many of them
+    are past, so that an answer outlives none of them. An entry point that measures age against
     the clock (promotion) declares no such thing, and its answers are then as good as never reused.
 
     Only answers of rules are kept: trouble with the engine or the input never is. An input whose
@@ -122,17 +124,17 @@ class CachedEngine:
         """
         return StandingRequest(self, entrypoint, input)
 
-    def _standing_key(
-        self, entrypoint: str, document: Mapping[str, Any]
-    ) -> tuple[str, tuple[int, ...], int, bytes]:
-        """The bundle's digest, how many instants are past, and the key; no key if time matters."""
+    def _standing_key(self, entrypoint: str, document: Mapping[str, Any]) -> _Standing:
+        """What a standing request is remembered by; no key where the time matters."""
         digest = self._inner.bundle_digest
         profile = self._profile(entrypoint, digest)
         key = self._key(entrypoint, digest, document)
         at = self._seconds(document["time"])
         if key is None or at is None or not profile.volatile & self._volatile >= set(_VOLATILE):
-            return "", (), 0, b""
-        return digest, profile.instants, bisect_right(profile.instants, at), key
+            return _NEW
+        own = request_instants(document, profile.periods)
+        instants = tuple(sorted({*profile.instants, *own})) if own else profile.instants
+        return digest, instants, profile.step, phase(instants, profile.step, at), key
 
     def _profile(self, entrypoint: str, digest: str) -> CacheProfile:
         profile = self._profiles.get((entrypoint, digest))
@@ -150,12 +152,13 @@ class CachedEngine:
             return None
         profile = self._profile(entrypoint, digest)
         left_out = profile.volatile & self._volatile
-        past = -1
+        past: tuple[int, int, int] | None = None
         if "time" in left_out:
             at = self._seconds(document.get("time"))
             if at is None:
                 return None
-            past = bisect_right(profile.instants, at)
+            own = request_instants(document, profile.periods)
+            past = (*phase(profile.instants, profile.step, at), sum(one <= at for one in own))
         if "request_id" in left_out:
             request_id = document.get("request_id")
             if request_id.__class__ is not str or not _REQUEST_ID.fullmatch(request_id):
@@ -220,7 +223,7 @@ class StandingRequest:
         self._engine = engine
         self._entrypoint = entrypoint
         self._document = dict(document)
-        self._known: tuple[str, tuple[int, ...], int, bytes] = ("", (), 0, b"")
+        self._known = _NEW
 
     def decide(self, time: str, request_id: str) -> Decision:
         """Decide the request at some time, as `CachedEngine.decide` does.
@@ -230,10 +233,10 @@ class StandingRequest:
             request_id: Its ``request_id``.
         """
         engine, entrypoint = self._engine, self._entrypoint
-        digest, instants, past, key = self._known
+        digest, instants, step, past, key = self._known
         if key and digest == engine.bundle_digest and _REQUEST_ID.fullmatch(request_id):
             at = engine._seconds(time)  # noqa: SLF001  # the two share one cache
-            if at is not None and bisect_right(instants, at) == past:
+            if at is not None and phase(instants, step, at) == past:
                 found = engine._recall(key)  # noqa: SLF001  # as above
                 if found is not None:
                     return found

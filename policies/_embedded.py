@@ -7,14 +7,15 @@ import logging
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
 from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
 from affidavit.policies._contract import parse_result
-from affidavit.policies._data import grant_instants
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
+from affidavit.policies._instants import cache_profile
 from affidavit.policies._memory import begin_with_enough
 from affidavit.policies._open import open_bundle
 
@@ -88,6 +89,11 @@ def _compiling() -> Iterator[None]:
         wasmtime.Config = usual  # type: ignore[misc]  # what it was
 
 
+def _close(pid: int, policy: OpaWasmPolicy) -> None:
+    if os.getpid() == pid:
+        threading.Thread(target=policy.close, name="affidavit-opa-close", daemon=True).start()
+
+
 class EmbeddedEngine:
     """The packs in this process: no server, a deadline and a memory cap on every decision.
 
@@ -104,10 +110,14 @@ class EmbeddedEngine:
         memory_pages: Memory that one evaluation may use, in pages of 64 KiB.
         concurrency: Evaluations that may run at once; others wait, at most for the deadline.
         digest_key: Key for the digest of the input (HMAC-SHA256); None gives a bare SHA-256.
+        key: The public key in PEM that must have signed the bundle, which is then an archive.
+        scope: What its signature must be for.
 
     Raises:
-        ConfigurationError: The data name an unknown section, or a number is not positive.
-        PolicyEngineError: The bundle is missing or its files are not those of its manifest.
+        ConfigurationError: The data name an unknown section, a number is not positive, or the key
+            cannot be used.
+        PolicyEngineError: The bundle is missing, its files are not those of its manifest, or its
+            signature does not hold.
     """
 
     name = "opa-wasm"
@@ -121,15 +131,20 @@ class EmbeddedEngine:
         memory_pages: int = 4096,
         concurrency: int = 2,
         digest_key: bytes | None = None,
+        key: bytes | None = None,
+        scope: str = "",
     ) -> None:
         if deadline_ms < 1 or memory_pages < 2 or concurrency < 1:
             raise ConfigurationError(
                 f"The embedded engine needs deadline_ms ≥ 1, memory_pages ≥ 2 and concurrency ≥ 1; "
                 f"found {deadline_ms}, {memory_pages} and {concurrency}."
             )
-        self._bundle = open_bundle(bundle).with_data(data)
+        self._bundle = open_bundle(bundle, key=key, scope=scope).with_data(data)
         self._digest = self._bundle.digest
-        self._instants = grant_instants(self._bundle.data)
+        self._profiles = {
+            name: cache_profile(volatile, self._bundle.data)
+            for name, volatile in self._bundle.entrypoints.items()
+        }
         self._deadline_ms = deadline_ms
         self._memory_pages = memory_pages
         self._concurrency = concurrency
@@ -166,8 +181,7 @@ class EmbeddedEngine:
 
     def cache_profile(self, entrypoint: str) -> CacheProfile:
         """What a cache may leave out of account for an entry point."""
-        volatile = self._bundle.entrypoints.get(entrypoint, frozenset())
-        return CacheProfile(volatile, self._instants)
+        return self._profiles.get(entrypoint, CacheProfile())
 
     def load(self) -> None:
         """Compile the module now rather than with the first decision.
@@ -213,6 +227,9 @@ class EmbeddedEngine:
                 policy.set_data(canonical_input(self._bundle.data))
             except opapywasm.OpaWasmError as error:
                 raise PolicyEngineError(f"The policy module cannot be run: {error}.") from error
+            # What is no longer used, as after a change of the bundle, gives its memory back. In a
+            # thread of its own: the collector may run where the host holds its lock.
+            weakref.finalize(self, _close, pid, policy).atexit = False
             self._loaded = (pid, policy)
             return policy
 

@@ -31,7 +31,12 @@ class CacheProfile:
         instants: The instants in the data, in seconds since 1970, at which decisions may change,
             in order. With ``time`` among the volatile fields, two times with the same number of
             instants at or before them decide alike.
+        periods: Numbers of days; a date in the request's attributes adds further instants, such
+            many days later.
+        step: Where it is not 0, times decide alike only within the same such many seconds.
     """
 
     volatile: frozenset[str] = frozenset()
     instants: tuple[int, ...] = ()
+    periods: tuple[int, ...] = ()
+    step: int = 0

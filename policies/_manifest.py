@@ -6,21 +6,23 @@
  "module": {"policy.wasm": "sha256:…"},
  "sources": {"packs/access/access.rego": "sha256:…"},
  "data": {"packs/access/data.json": "sha256:…"},
+ "schemas": {"packs/access/schema.json": "sha256:…"},
  "builtins": [],
  "entrypoints": {"affidavit/data_read": {"volatile": ["request_id", "time"]}}}
 ```
 
 ``builtins`` are the functions that the module asks of its host. ``volatile`` are the fields of the
 request that cannot change the entry point's decision; ``time`` there means that time matters only
-by its place among the instants of ``data.access.grants``. In the one-file form of a bundle
-(`write_bundle`) the same object, less ``data``, stands in OPA's ``.manifest``.
+by its place among the instants that data and request hold (`_instants.py`). In the one-file form
+of a bundle (`write_bundle`) the same object, less ``data``, stands in OPA's ``.manifest``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +48,9 @@ __all__ = [
 ]
 
 FORMAT = "affidavit-policy-manifest/1"
-KEYS = frozenset({"format", "opa_version", "module", "sources", "builtins", "entrypoints"})
+KEYS = frozenset(
+    {"format", "opa_version", "module", "sources", "schemas", "builtins", "entrypoints"}
+)
 HINT = "Rebuild it with `affidavit policy build`, or reinstall the package."
 
 
@@ -60,12 +64,15 @@ class Bundle:
             where OPA itself wrote the bundle.
         sources: The Rego files by name.
         data: The data in force.
+        schemas: The JSON Schema files by name, such as ``packs/access/schema.json`` for the section
+            ``access`` of the data.
     """
 
     module: bytes
     manifest: Mapping[str, Any]
     sources: Mapping[str, bytes]
     data: Mapping[str, Any]
+    schemas: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -94,7 +101,13 @@ class Bundle:
         Raises:
             ConfigurationError: The data are not usable.
         """
-        return self if data is None else replace(self, data=merge_data(self.data, data))
+        if data is None:
+            return self
+        schemas = {
+            name.split("/")[-2]: read_object(name, content)
+            for name, content in self.schemas.items()
+        }
+        return replace(self, data=merge_data(self.data, data, schemas))
 
 
 def shipped() -> Path:
@@ -154,7 +167,7 @@ def check_manifest(manifest: Mapping[str, Any], keys: frozenset[str]) -> None:
     Raises:
         PolicyEngineError: It is of another form.
     """
-    groups = ("module", "sources", "entrypoints")
+    groups = ("module", "sources", "schemas", "entrypoints")
     well_formed = (
         set(manifest) == keys
         and manifest["format"] == FORMAT
@@ -163,6 +176,7 @@ def check_manifest(manifest: Mapping[str, Any], keys: frozenset[str]) -> None:
         and all(isinstance(name, str) for name in manifest["builtins"])
         and all(isinstance(manifest[k], dict) for k in groups)
         and len(manifest["module"]) == 1
+        and all(re.fullmatch(r"packs/[^/]+/schema\.json", name) for name in manifest["schemas"])
         and len(manifest["entrypoints"]) > 0
         and all(
             isinstance(entry, dict)
@@ -194,8 +208,9 @@ def load_folder(directory: Path) -> Bundle:
     check_manifest(manifest, KEYS | {"data"})
     if not isinstance(manifest["data"], dict) or not manifest["data"]:
         raise PolicyEngineError("manifest.json names no data.", hint=HINT)
-    contents: dict[str, dict[str, bytes]] = {"module": {}, "sources": {}, "data": {}}
-    for group in ("module", "sources", "data"):
+    contents: dict[str, dict[str, bytes]] = {}
+    for group in ("module", "sources", "data", "schemas"):
+        contents[group] = {}
         for name, expected in manifest[group].items():
             relative = Path(name)
             if relative.is_absolute() or ".." in relative.parts:
@@ -211,7 +226,7 @@ def load_folder(directory: Path) -> Bundle:
             contents[group][name] = content
     (module,) = contents["module"].values()
     data = {name.partition("/")[2]: content for name, content in contents["data"].items()}
-    return Bundle(module, manifest, contents["sources"], mount_data(data))
+    return Bundle(module, manifest, contents["sources"], mount_data(data), contents["schemas"])
 
 
 def mount_data(files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError
 from affidavit.policies._archive import write_bundle
-from affidavit.policies._data import grant_instants
-from affidavit.policies._engine import CacheProfile
+from affidavit.policies._instants import cache_profile
 from affidavit.policies._open import open_bundle
+from affidavit.policies._signatures import signing_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from affidavit.policies._engine import CacheProfile
     from affidavit.policies._manifest import Bundle
 
 __all__ = ["ServerBundle", "server_bundle"]
@@ -30,18 +31,25 @@ class ServerBundle:
         path: The archive.
         digest: Its revision; equal to that of an `EmbeddedEngine` with the same packs and data.
         profile: What a cache may leave out of account for each entry point.
+        algorithm: What it is signed by, such as ``ES256``; empty where it is not.
+        scope: What it is signed for.
     """
 
     path: Path
     digest: str
     profile: Mapping[str, CacheProfile]
+    algorithm: str = ""
+    scope: str = ""
 
-    def command(self, address: str, *, opa: str = "opa") -> list[str]:
+    def command(
+        self, address: str, *, opa: str = "opa", verification_key: Path | None = None
+    ) -> list[str]:
         """The command that starts a server on the bundle.
 
         Args:
             address: Where to listen, such as ``127.0.0.1:8181``.
             opa: The ``opa`` command.
+            verification_key: The file of the public key, where the bundle is signed.
 
         Returns:
             The words of the command; the server runs until it is ended.
@@ -55,9 +63,16 @@ class ServerBundle:
             "--disable-telemetry",
             "--log-level",
             "error",
+            *self._verification(verification_key),
             "--bundle",
             str(self.path),
         ]
+
+    def _verification(self, key: Path | None) -> list[str]:
+        if key is None:
+            return []
+        scope = ["--scope", self.scope] if self.scope else []
+        return ["--verification-key", str(key), "--signing-alg", self.algorithm, *scope]
 
 
 def server_bundle(
@@ -65,6 +80,9 @@ def server_bundle(
     *,
     data: Mapping[str, Any] | None = None,
     bundle: Bundle | Path | bytes | None = None,
+    key: bytes | None = None,
+    password: bytes | None = None,
+    scope: str = "",
 ) -> ServerBundle:
     """Write the packs and the data in force as an archive that states its digest as its revision.
 
@@ -74,21 +92,24 @@ def server_bundle(
         path: The archive to write, such as ``bundle.tar.gz``.
         data: What the organisation sets over the defaults, as for `EmbeddedEngine`.
         bundle: Where to take packs and defaults from, as for `EmbeddedEngine`.
+        key: A private key in PEM to sign the archive with; None leaves it unsigned.
+        password: The key's passphrase, where it has one.
+        scope: What the signature is for.
 
     Returns:
         The bundle; run its ``command`` and point an `OpaServerEngine` at the address.
 
     Raises:
         PolicyEngineError: The packs are not those of their manifest.
-        ConfigurationError: The data are not usable, or the file cannot be written.
+        ConfigurationError: The data or the key are not usable, or the file cannot be written.
     """
     whole = open_bundle(bundle).with_data(data)
-    replace_file(path, write_bundle(whole))
-    instants = grant_instants(whole.data)
+    replace_file(path, write_bundle(whole, key=key, password=password, scope=scope))
     profile = {
-        name: CacheProfile(volatile, instants) for name, volatile in whole.entrypoints.items()
+        name: cache_profile(volatile, whole.data) for name, volatile in whole.entrypoints.items()
     }
-    return ServerBundle(path, whole.digest, profile)
+    algorithm = "" if key is None else signing_algorithm(key, password)
+    return ServerBundle(path, whole.digest, profile, algorithm, scope)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -23,7 +23,7 @@ def copied(tmp_path):
     """A copy of the shipped bundle that a test may spoil."""
     for name in ("policy.wasm", "manifest.json"):
         shutil.copyfile(shipped() / name, tmp_path / name)
-    for name in ("sources", "data"):
+    for name in ("sources", "data", "schemas"):
         for file in load_folder(shipped()).manifest[name]:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shipped() / file, tmp_path / file)

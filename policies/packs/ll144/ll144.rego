@@ -25,12 +25,20 @@ in_scope if {
 
 today := floor(clock.now / 86400)
 
-# The day of a declared date, counted from 1970-01-01; undefined where it is none.
-day(name) := floor(clock.seconds(concat("", [text, "T00:00:00Z"])) / 86400) if {
+# A declared date as an instant in UTC; undefined where it is none.
+instant(name) := text if {
+	text := scope.attributes[name]
+	endswith(text, "Z")
+}
+
+instant(name) := concat("", [text, "T00:00:00Z"]) if {
 	text := scope.attributes[name]
 	is_string(text)
 	count(text) == 10
 }
+
+# Its day, counted from 1970-01-01.
+day(name) := floor(clock.seconds(instant(name)) / 86400)
 
 audited if {
 	day("bias_audit") <= today
@@ -39,7 +47,7 @@ audited if {
 
 # A year later is the same day of the next year; 29 February has none, and ends on the 28th.
 stale if {
-	text := scope.attributes.bias_audit
+	text := instant("bias_audit")
 	limit := concat("", [format_int(to_number(substring(text, 0, 4)) + 1, 10), substring(text, 4, 6)])
 	substring(input.time, 0, 10) > limit
 }
