@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from affidavit._engines import engine_for
 from affidavit._facts import Facts, collect_facts
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
-from affidavit._policy import digest_key, engine_for
+from affidavit._policy import digest_key
 from affidavit._question import Question, system_tags
 from affidavit._settings import Settings
 from affidavit._spools import settle
