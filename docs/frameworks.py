@@ -12,6 +12,11 @@ from typing import Any
 from affidavit.policies import EVIDENCE_KINDS, Clause, EmbeddedEngine, Framework, frameworks
 
 HERE = Path(__file__).resolve().parent / "policies"
+_ORIGIN = (
+    "Written from `policies/packs/frameworks/{}/data.json` by `docs/frameworks.py`; how clauses are "
+    "judged is in [frameworks](../frameworks.md). Titles and summaries are ours; evidence is not "
+    "compliance."
+)
 _BEGIN, _END = "<!-- from the data: {} -->\n", "<!-- end -->\n"
 
 
@@ -57,11 +62,7 @@ def _page(one: Framework) -> str:
     lines = [
         f"# {one.title}",
         "",
-        (
-            f"Written from `policies/packs/frameworks/{one.id}/data.json` by `docs/frameworks.py`; how "
-            "clauses are judged is in [frameworks](../frameworks.md). Titles and summaries are ours; "
-            "evidence is not compliance."
-        ),
+        _ORIGIN.format(one.id),
         "",
         "| | |",
         "|---|---|",

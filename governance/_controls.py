@@ -8,6 +8,7 @@ verified.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -158,12 +159,13 @@ def controls(
         witnesses: Whose cosignatures count as evidence.
 
     Raises:
-        ConfigurationError: A framework is unknown, or none is declared and none was named.
+        ConfigurationError: A framework is unknown, none is declared and none was named, or the
+            time is none.
         NotFoundError: There is no such model.
     """
     name = reference.partition("@")[0]
     asked = _chosen(settings, name, only)
-    moment = effective_time or timestamp()
+    moment = _moment(effective_time) if effective_time else timestamp()
     settle(home)
     report = verify_home(home)
     if not report.ok:
@@ -186,6 +188,18 @@ def controls(
     missing = any(state.state == "missing" for state in states)
     code = EXIT_MISSING if missing else EXIT_HELD
     return ControlsResult(found.name, found.digest, moment, code, asked, tuple(states))
+
+
+def _moment(text: str) -> str:
+    try:
+        in_utc = dt.datetime.fromisoformat(text).utcoffset() == dt.timedelta(0)
+    except ValueError:
+        in_utc = False
+    if not in_utc or not text.endswith("Z"):
+        raise ConfigurationError(
+            f"{text!r} is no moment.", hint="Write it as 2027-12-02T00:00:00Z."
+        )
+    return text
 
 
 def _chosen(settings: Settings, name: str, only: Sequence[str]) -> tuple[Framework, ...]:
