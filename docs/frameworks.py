@@ -13,9 +13,9 @@ from affidavit.policies import EVIDENCE_KINDS, Clause, EmbeddedEngine, Framework
 
 HERE = Path(__file__).resolve().parent / "policies"
 _ORIGIN = (
-    "Written from `policies/packs/frameworks/{}/data.json` by `docs/frameworks.py`; how clauses are "
-    "judged is in [frameworks](../frameworks.md). Titles and summaries are ours; evidence is not "
-    "compliance."
+    "Written from `policies/packs/frameworks/{}/data.json` by `docs/frameworks.py`; how clauses "
+    "are judged is in [frameworks](../frameworks.md). Titles and summaries are ours; evidence is "
+    "not compliance."
 )
 _BEGIN, _END = "<!-- from the data: {} -->\n", "<!-- end -->\n"
 

@@ -133,9 +133,7 @@ def test_reads_count_for_the_model_that_came_out_of_them(home, loans, declared):
 def test_an_intersection_is_told_from_single_features(home, risk, loans, declared):
     groups = loans[["sex"]].assign(region=["N" if n % 3 else "S" for n in range(len(loans))])
     X = loans[["income", "debt"]]
-    aff.evaluate(
-        "risk", risk, X, loans["granted"], sensitive=groups, intersections=[["sex", "region"]]
-    )
+    aff.evaluate("risk", risk, X, loans["granted"], sensitive=groups)
     assert facts(home)["fairness_intersection"]["count"] == 1
 
 
