@@ -5,17 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
+import threading
 
 import pandas as pd
 import pytest
+from authority import Authority, send, serving
 
 import affidavit as aff
 from affidavit._controls import controls
 from affidavit._enrolment import revoke
 from affidavit._facts import collect_facts
 from affidavit._models import resolve
+from affidavit._time_stamps import stamp_checkpoint
+from affidavit._witness_server import WitnessServer, open_witness
+from affidavit._witnesses import WitnessAddress, cosign
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
-from affidavit.lineage import RETENTION, VERDICT_FIELD, Resource, Statement, timestamp
+from affidavit.lineage import (
+    RETENTION,
+    VERDICT_FIELD,
+    Resource,
+    Statement,
+    TimeStampAuthority,
+    timestamp,
+)
 from affidavit.policies import EVIDENCE_KINDS
 
 SYSTEM = """
@@ -190,6 +202,45 @@ def test_served_records_count_and_say_how_long_they_are_kept(home, measured):
     }
     home.record(Statement((Resource("log", "0" * 64, "rfc6962-root-v1"),), RETENTION, predicate))
     assert facts(home)["records_kept"]["count"] == 90
+
+
+def test_a_time_stamp_counts_where_the_settings_pin_its_authority(
+    home, risk, declared, tmp_path_factory
+):
+    authority = Authority.make(tmp_path_factory.mktemp("tsa"))
+    authority.certify("other", "tsa")
+    chain = authority.folder / "chain.pem"
+    chain.write_bytes(authority.pem("ca", "tsa"))
+    pinned = f'[timestamp]\ncertificate = "{chain}"\n'
+    with serving(lambda handler, query: send(handler, authority.answer(query, "tsa"))) as url:
+        stamp_checkpoint(home, url, TimeStampAuthority.parse(chain.read_bytes()))
+    assert "time_stamp" not in facts(home)
+    declared(pinned)
+    fact = facts(home)["time_stamp"]
+    assert (fact["verified"], fact["count"]) == (True, 1)
+    assert dt.datetime.fromisoformat(fact["newest"]).utcoffset() == dt.timedelta(0)
+    chain.write_bytes(authority.pem("other"))
+    assert "time_stamp" not in facts(home), "by another authority"
+
+
+def test_a_cosignature_counts_where_its_witness_is_named(home, risk, declared, tmp_path):
+    witness, verifier = open_witness(tmp_path / "w", [home.verifier], name="one.example/w")
+    server = WitnessServer(("127.0.0.1", 0), witness)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        cosign(home, [WitnessAddress(server.url, verifier)], 1)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "witness" not in facts(home), "nobody said whose cosignature counts"
+    found = collect_facts(home, aff.load_settings(), resolve(home, "risk"), witnesses=[verifier])
+    assert found["witness"]["count"] == 1
+    _, stranger = open_witness(tmp_path / "other", [home.verifier], name="two.example/w")
+    assert "witness" not in collect_facts(
+        home, aff.load_settings(), resolve(home, "risk"), witnesses=[stranger]
+    )
 
 
 # -- clauses ----------------------------------------------------------------------------------

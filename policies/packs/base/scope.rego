@@ -10,3 +10,6 @@ attributes := object.get(input, ["resource", "attributes"], {})
 named(law) if law in input.resource.tags
 
 named(law) if law in attributes.frameworks
+
+# One name in place of a list still brings it into scope.
+named(law) if attributes.frameworks == law

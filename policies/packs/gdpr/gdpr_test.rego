@@ -17,6 +17,11 @@ test_a_special_category_needs_a_named_condition if {
 	not affidavit.data_read.allow with input as special with data.gdpr.conditions as {"other": "9(2)(a)"}
 }
 
+test_one_name_in_place_of_a_list_is_in_scope if {
+	one := {"resource": {"tags": [], "attributes": {"frameworks": "gdpr"}}}
+	not affidavit.data_read.allow with input as object.union(special, one)
+}
+
 test_without_special_categories_no_condition_is_asked_for if {
 	affidavit.data_read.allow with input as object.union(special, {"columns": []})
 }
