@@ -36,9 +36,8 @@ def begin_with_enough(module: bytes) -> None:
     """
     from opapywasm import runtime
 
-    wanted = initial_pages(module)
-    if wanted > runtime._DEFAULT_MEMORY_PAGES:  # noqa: SLF001  # the library has no setting for it
-        runtime._DEFAULT_MEMORY_PAGES = wanted  # noqa: SLF001  # likewise
+    wanted = max(runtime._DEFAULT_MEMORY_PAGES, initial_pages(module))  # noqa: SLF001  # it has no setting
+    runtime._DEFAULT_MEMORY_PAGES = wanted  # noqa: SLF001  # likewise
 
 
 def _initial_pages(module: bytes) -> int:
