@@ -7,15 +7,12 @@ package affidavit
 
 import data.affidavit.access
 import data.affidavit.columns
-import data.affidavit.ecoa
 import data.affidavit.explanation
 import data.affidavit.fairness
 import data.affidavit.finding
 import data.affidavit.framework_gate
 import data.affidavit.frameworks
-import data.affidavit.gdpr
-import data.affidavit.hipaa
-import data.affidavit.ll144
+import data.affidavit.laws
 import data.affidavit.promotion
 import data.affidavit.purpose
 import data.affidavit.request
@@ -41,10 +38,10 @@ default data_read := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 data_read := verdict(
 	"data.read",
-	[request.allow, access.allow, purpose.allow, columns.allow, hipaa.allow, gdpr.allow],
-	(((((request.deny | access.deny) | purpose.deny) | columns.deny) | hipaa.deny) | gdpr.deny),
-	access.warn,
-	(((purpose.obligations | columns.obligations) | hipaa.obligations) | ecoa.obligations),
+	[request.allow, access.allow, purpose.allow, columns.allow, laws.allow],
+	((((request.deny | access.deny) | purpose.deny) | columns.deny) | laws.deny),
+	access.warn | laws.warn,
+	((purpose.obligations | columns.obligations) | laws.obligations),
 )
 
 default train := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -55,10 +52,10 @@ default train := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 train := verdict(
 	"model.train",
-	[request.allow, access.allow, purpose.allow, columns.allow],
-	(((request.deny | access.deny) | purpose.deny) | columns.deny),
-	access.warn,
-	columns.obligations | ecoa.obligations,
+	[request.allow, access.allow, purpose.allow, columns.allow, laws.allow],
+	((((request.deny | access.deny) | purpose.deny) | columns.deny) | laws.deny),
+	access.warn | laws.warn,
+	columns.obligations | laws.obligations,
 )
 
 default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -69,10 +66,10 @@ default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 serve := verdict(
 	"model.serve",
-	[request.allow, access.allow, purpose.allow, columns.allow, serving.allow, gdpr.allow, ll144.allow],
-	((((((request.deny | access.deny) | purpose.deny) | columns.deny) | serving.deny) | gdpr.deny) | ll144.deny),
-	access.warn | serving.warn,
-	columns.obligations | ecoa.obligations,
+	[request.allow, access.allow, purpose.allow, columns.allow, serving.allow, laws.allow],
+	(((((request.deny | access.deny) | purpose.deny) | columns.deny) | serving.deny) | laws.deny),
+	((access.warn | serving.warn) | laws.warn),
+	columns.obligations | laws.obligations,
 )
 
 default load := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -98,15 +95,13 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 promote := verdict(
 	"model.promote",
 	[
-		request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow, framework_gate.allow,
-		gdpr.allow, ll144.allow, ecoa.allow,
+		request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow,
+		framework_gate.allow, laws.allow,
 	],
-	(((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | laws_deny),
-	((((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn) | gdpr.warn),
+	((((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | framework_gate.deny) | laws.deny),
+	((((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn) | laws.warn),
 	set(),
 )
-
-laws_deny := ((framework_gate.deny | gdpr.deny) | ll144.deny) | ecoa.deny
 
 default controls := {"allow": false, "deny": [], "warn": [], "obligations": []}
 
