@@ -213,7 +213,8 @@ def _chosen(settings: Settings, name: str, only: Sequence[str]) -> tuple[Framewo
     for one in wanted:
         if one not in known:
             raise ConfigurationError(
-                f"The framework {one!r} is unknown.", hint=f"There are {', '.join(known)}."
+                f"The framework {one!r} is unknown.",
+                hint=f"There are {', '.join(known) or 'none in the policy data'}.",
             )
     return tuple(known[one] for one in dict.fromkeys(wanted))
 

@@ -98,6 +98,9 @@ def merge_data(
         canonical_input(merged)
     except PolicyEngineError as error:
         raise ConfigurationError(error.message, hint=_HINT) from error
+    if "frameworks" in user:
+        # Before the schema, which says of a leaf that is unknown only that it fits no form.
+        check_frameworks(merged["frameworks"])
     for section in sorted(set(user) & set(known)):
         # The library behind it takes a tenth of a second to import: paid only by who tunes.
         from affidavit.policies._data_schema import first_departure
@@ -105,6 +108,4 @@ def merge_data(
         departure = first_departure(known[section], merged[section], section)
         if departure is not None:
             raise _refuse(*departure)
-    if "frameworks" in user:
-        check_frameworks(merged["frameworks"])
     return dict(merged)

@@ -198,6 +198,18 @@ REFUSED = {
     "a condition of text": house(applies={"role": "provider"}),
     "a clause that is text": put(["clauses"], ["1"]),
 }
+
+
+def test_unknown_evidence_is_refused_with_what_there_is():
+    wrong = house(evidence=[{"any": [{"kind": "evaluation"}, {"kind": "hearsay"}]}])
+    with pytest.raises(ConfigurationError) as raised:
+        EmbeddedEngine(data={"frameworks": wrong})
+    assert (
+        "clause '1', asks for the evidence 'hearsay'; there are provenance" in raised.value.message
+    )
+    assert "schema.json" in raised.value.hint
+
+
 # What JSON Schema cannot say.
 REFUSED_BY_THE_READER = {
     "an end before the beginning": house(in_force=[{"from": "2027-01-01", "until": "2026-01-01"}]),
