@@ -172,10 +172,15 @@ def controls(
         return ControlsResult(name, "", moment, EXIT_EVIDENCE, faults=report.errors)
     found = resolve(home, reference)
     try:
-        facts = collect_facts(home, settings, found, witnesses=witnesses)
+        facts = collect_facts(home, settings, found, until=effective_time, witnesses=witnesses)
     except VerificationError as error:
         where = "evidence" if error.index is None else f"entry {error.index}"
         fault = Fault("evidence-invalid", where, error.message, error.index)
+        return ControlsResult(found.name, found.digest, moment, EXIT_EVIDENCE, faults=(fault,))
+    except (KeyError, TypeError, AttributeError) as error:
+        # Signed, in the log, and yet not shaped as its predicate type says.
+        message = f"a statement about the model lacks what its type requires: {error!r}."
+        fault = Fault("evidence-invalid", "evidence", message)
         return ControlsResult(found.name, found.digest, moment, EXIT_EVIDENCE, faults=(fault,))
     states: list[ClauseState] = []
     for framework in asked:

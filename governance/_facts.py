@@ -8,8 +8,9 @@ whole log verified first, as the gate does.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from affidavit._approvals import APPROVED, makers, standing_approvals
 from affidavit._evidence import attributed_statement
@@ -46,11 +47,19 @@ _Found = tuple[int, Statement]
 Facts = dict[str, dict[str, Any]]
 
 
+class _Look(NamedTuple):
+    """Whose ledger is looked at, and up to which moment."""
+
+    home: Home
+    until: dt.datetime | None
+
+
 def collect_facts(
     home: Home,
     settings: Settings,
     found: ModelReference,
     *,
+    until: str = "",
     witnesses: Sequence[WitnessVerifier] = (),
 ) -> Facts:
     """Return what there is of each kind of evidence; what there is not is left out.
@@ -59,6 +68,7 @@ def collect_facts(
         home: Whose ledger it is in; its log has been verified.
         settings: Name the certificates of time stamps.
         found: The model.
+        until: What is from after this moment (RFC 3339) is left out.
         witnesses: Whose cosignatures count.
 
     Returns:
@@ -68,37 +78,51 @@ def collect_facts(
         VerificationError: A statement does not hold.
     """
     facts: Facts = {}
-    run = _one(home, found.entry)
+    look = _Look(home, dt.datetime.fromisoformat(until) if until else None)
+    run = _one(look, found.entry)
     if run is not None:
-        _of_run(home, facts, run)
-        _of_signatures(home, facts, run[1])
-    _of_reads(home, facts, found.digest)
-    _of_measurements(home, facts, found.digest)
-    _of_people(home, facts, found.digest)
-    _of_verdicts(home, facts, found.digest)
-    _state(facts, "key_management", _newest(home, "trust-root"))
-    _state(facts, "erasure", _newest(home, "erasure"))
-    _state(facts, "retention", _newest(home, "retention"))
-    facts.update(RecordFacts(home).of_system(found.name))
-    _of_outsiders(home, settings, facts, witnesses)
+        _of_run(look, facts, run)
+        _of_signatures(look, facts, run[1])
+    _of_reads(look, facts, found.digest)
+    _of_measurements(look, facts, found.digest)
+    _of_people(look, facts, found.digest)
+    _of_verdicts(look, facts, found.digest)
+    _state(facts, "key_management", _newest(look, "trust-root"))
+    _state(facts, "erasure", _newest(look, "erasure"))
+    _state(facts, "retention", _newest(look, "retention"))
+    facts.update(RecordFacts(home).of_system(found.name, until))
+    _of_outsiders(look, settings, facts, witnesses)
     return facts
 
 
-def _one(home: Home, index: int) -> _Found | None:
-    statement, revoked = attributed_statement(home, index)
-    return (index, statement) if revoked is None else None
+def _one(look: _Look, index: int) -> _Found | None:
+    statement, revoked = attributed_statement(look.home, index)
+    if revoked is not None or (look.until and _moment(index, statement) > look.until):
+        return None
+    return index, statement
 
 
-def _held(home: Home, indexes: Iterable[int]) -> Iterator[_Found]:
+def _moment(index: int, statement: Statement) -> dt.datetime:
+    said = statement_facts(statement)["time"]
+    try:
+        found = dt.datetime.fromisoformat(said)
+    except ValueError:
+        found = dt.datetime.min
+    if found.utcoffset() is None:
+        raise VerificationError(f"Entry {index} gives {said!r} as its time.", index=index)
+    return found
+
+
+def _held(look: _Look, indexes: Iterable[int]) -> Iterator[_Found]:
     for index in indexes:
-        found = _one(home, index)
+        found = _one(look, index)
         if found is not None:
             yield found
 
 
-def _newest(home: Home, kind: str) -> list[_Found]:
-    rows = Reader(home).statements(kind=kind, limit=_SHOWN)
-    return list(_held(home, (int(row["entry"]) for row in rows)))
+def _newest(look: _Look, kind: str) -> list[_Found]:
+    rows = Reader(look.home).statements(kind=kind, limit=_SHOWN)
+    return list(_held(look, (int(row["entry"]) for row in rows)))
 
 
 def _state(facts: Facts, kind: str, found: Iterable[_Found]) -> None:
@@ -112,12 +136,12 @@ def _state(facts: Facts, kind: str, found: Iterable[_Found]) -> None:
         }
 
 
-def _of_run(home: Home, facts: Facts, run: _Found) -> None:
+def _of_run(look: _Look, facts: Facts, run: _Found) -> None:
     definition = run[1].predicate["buildDefinition"]
     inside = definition.get("internalParameters", {})
     if "artifact" in inside:
         # What would have made the statement too long stands beside it, under its digest.
-        inside = parse_json(home.artifacts.get(str(inside["artifact"])))
+        inside = parse_json(look.home.artifacts.get(str(inside["artifact"])))
     git = (inside.get("code") or {}).get("git") or {}
     _state(facts, "provenance", [run])
     if git.get("commit") and git.get("dirty") is False:
@@ -128,20 +152,20 @@ def _of_run(home: Home, facts: Facts, run: _Found) -> None:
         _state(facts, "lineage", [run])
 
 
-def _of_signatures(home: Home, facts: Facts, run: Statement) -> None:
-    reader = Reader(home)
+def _of_signatures(look: _Look, facts: Facts, run: Statement) -> None:
+    reader = Reader(look.home)
     indexes = {
         index
         for subject in run.subjects
         for index in reader.evidence(subject.digest, "model-signature")
     }
-    _state(facts, "model_signature", _held(home, indexes))
+    _state(facts, "model_signature", _held(look, indexes))
 
 
-def _of_reads(home: Home, facts: Facts, digest: str) -> None:
+def _of_reads(look: _Look, facts: Facts, digest: str) -> None:
     reads = [
         item
-        for item in _held(home, makers(home, digest)[1])
+        for item in _held(look, makers(look.home, digest)[1])
         if item[1].kind == "dataset" and item[1].predicate.get("outcome") == "read"
     ]
     bound = [item for item in reads if item[1].predicate.get("obligations")]
@@ -149,19 +173,19 @@ def _of_reads(home: Home, facts: Facts, digest: str) -> None:
     _state(facts, "dataset_obligation", bound)
 
 
-def _of_measurements(home: Home, facts: Facts, digest: str) -> None:
-    reader = Reader(home)
+def _of_measurements(look: _Look, facts: Facts, digest: str) -> None:
+    reader = Reader(look.home)
     evaluations = [
         item
-        for item in _held(home, reader.evidence(digest, "evaluation"))
+        for item in _held(look, reader.evidence(digest, "evaluation"))
         if item[1].predicate[EVALUATION_FIELD].get("metrics")
     ]
-    features = {item[0]: _features(home, item) for item in evaluations}
+    features = {item[0]: _features(look, item) for item in evaluations}
     fair = [item for item in evaluations if features[item[0]]]
     crossed = [item for item in fair if any(len(named) > 1 for named in features[item[0]])]
     additive = [
         item
-        for item in _held(home, reader.evidence(digest, "explanation"))
+        for item in _held(look, reader.evidence(digest, "explanation"))
         if _adds_up(item[1].predicate.get("summary", {}))
     ]
     _state(facts, "evaluation", evaluations)
@@ -170,7 +194,7 @@ def _of_measurements(home: Home, facts: Facts, digest: str) -> None:
     _state(facts, "explanation", additive)
 
 
-def _features(home: Home, item: _Found) -> tuple[tuple[str, ...], ...]:
+def _features(look: _Look, item: _Found) -> tuple[tuple[str, ...], ...]:
     kept = item[1].predicate[EVALUATION_FIELD].get("fairness")
     if not kept:
         return ()
@@ -178,7 +202,7 @@ def _features(home: Home, item: _Found) -> tuple[tuple[str, ...], ...]:
 
     try:
         if "artifact" in kept:
-            kept = parse_json(home.artifacts.get(kept["artifact"]))
+            kept = parse_json(look.home.artifacts.get(kept["artifact"]))
         return tuple(FairnessResult.from_dict(kept).features)
     except (FairnessError, NotFoundError) as error:
         raise VerificationError(
@@ -193,9 +217,9 @@ def _adds_up(summary: Mapping[str, Any]) -> bool:
     return residual <= tolerance
 
 
-def _of_people(home: Home, facts: Facts, digest: str) -> None:
-    standing, read = standing_approvals(home, digest)
-    involved = {name.strip().lower() for name in makers(home, digest)[0]}
+def _of_people(look: _Look, facts: Facts, digest: str) -> None:
+    standing, read = standing_approvals(look.home, digest)
+    involved = {name.strip().lower() for name in makers(look.home, digest)[0]}
     good = {
         (item["approver"], item["time"])
         for item in standing
@@ -208,15 +232,15 @@ def _of_people(home: Home, facts: Facts, digest: str) -> None:
         "approval",
         (
             item
-            for item in _held(home, read)
+            for item in _held(look, read)
             if (str(item[1].predicate["actor"]), item[1].predicate["time"]) in good
         ),
     )
 
 
-def _of_verdicts(home: Home, facts: Facts, digest: str) -> None:
-    reader = Reader(home)
-    verdicts = list(_held(home, reader.evidence(digest, "verdict")))
+def _of_verdicts(look: _Look, facts: Facts, digest: str) -> None:
+    reader = Reader(look.home)
+    verdicts = list(_held(look, reader.evidence(digest, "verdict")))
     passed = [v for v in verdicts if v[1].predicate.get("verificationResult") == "PASSED"]
     _state(facts, "verdict", verdicts)
     _state(facts, "verdict_passed", passed)
@@ -224,20 +248,20 @@ def _of_verdicts(home: Home, facts: Facts, digest: str) -> None:
         # By place in the log: clocks of two machines may disagree.
         first = min(index for index, _ in passed)
         later = [index for index in reader.evidence(digest, "evaluation") if index > first]
-        _state(facts, "monitoring", _held(home, later))
+        _state(facts, "monitoring", _held(look, later))
 
 
 def _of_outsiders(
-    home: Home, settings: Settings, facts: Facts, witnesses: Sequence[WitnessVerifier]
+    look: _Look, settings: Settings, facts: Facts, witnesses: Sequence[WitnessVerifier]
 ) -> None:
-    note = cosigned_note(home) if witnesses else None
+    note = cosigned_note(look.home) if witnesses else None
     seen = cosignatures(note, witnesses) if note else ()
     if seen:
         facts["witness"] = {"verified": True, "count": len(seen), "newest": None, "entries": []}
     with contextlib.suppress(AffidavitError):
         # No stamp, no pinned certificates, or none that holds: there is no evidence.
-        note = newest_stamped(home.ledger)
-        kept = stamps_of(home.ledger, open_checkpoint(note, home.verifier).size)
+        note = newest_stamped(look.home.ledger)
+        kept = stamps_of(look.home.ledger, open_checkpoint(note, look.home.verifier).size)
         for authority in authorities(settings):
             for response in kept:
                 moment = timestamp(verify_stamp(authority, response, note).time)

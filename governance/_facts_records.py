@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import ColumnElement, Table, func, select, true
 
 from affidavit._evidence import attributed_statement
 from affidavit._read_entries import EntryReader
@@ -22,11 +22,12 @@ _DAYS = re.compile(r"P([0-9]{1,6})D")
 class RecordFacts(EntryReader):
     """Counts records of one home's log; the log has been verified, index included."""
 
-    def of_system(self, name: str) -> dict[str, dict[str, Any]]:
+    def of_system(self, name: str, until: str = "") -> dict[str, dict[str, Any]]:
         """Return the facts about a system's records, and about the log itself.
 
         Args:
             name: The system.
+            until: Records from after this moment (RFC 3339, UTC) are left out.
 
         Raises:
             VerificationError: A retention statement does not hold.
@@ -43,7 +44,9 @@ class RecordFacts(EntryReader):
         }
         facts = {}
         for kind, (table, condition) in asked.items():
-            found = self._count(table, condition)
+            # Records write their times in one form, which sorts as text.
+            timely = table.c.time <= until if until else true()
+            found = self._count(table, condition & timely)
             if found["count"]:
                 facts[kind] = found
         if "prediction" in facts:

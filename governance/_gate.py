@@ -133,7 +133,7 @@ def gate(
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
         if settings.systems.get(found.name, {}).get("frameworks"):
-            facts = collect_facts(home, settings, found)
+            facts = collect_facts(home, settings, found, until=effective_time)
             evidence["facts"] = facts
             read = {entry for fact in facts.values() for entry in fact["entries"]}
             entries += sorted(read - set(entries))

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sqlite3
 import threading
+import time
 
 import pandas as pd
 import pytest
@@ -279,6 +280,22 @@ def test_evidence_ages(home, approved):
     assert states(ask(home, **asked, effective_time=later))["MEASURE 2"] == "missing"
     past = states(ask(home, **asked, effective_time="2024-01-01T00:00:00Z"))
     assert past["MEASURE 2"] == "missing", "what came later is no evidence of then"
+
+
+def test_what_came_later_does_not_hide_what_was_there(home, risk, loans, approved):
+    time.sleep(1.1)
+    between = timestamp()
+    time.sleep(1.1)
+    aff.evaluate("risk", risk, approved, loans["granted"])
+    aff.serve("risk")(lambda features: 1)({"income": 1, "debt": 1})
+    now, then = (
+        collect_facts(home, aff.load_settings(), resolve(home, "risk"), until=until)
+        for until in ("", between)
+    )
+    assert (now["evaluation"]["count"], then["evaluation"]["count"]) == (2, 1)
+    assert then["evaluation"]["entries"] == now["evaluation"]["entries"][1:]
+    assert ("prediction" in now, "prediction" in then) == (True, False)
+    assert now["approval"] == then["approval"]
 
 
 def test_the_organisations_own_framework_is_judged_like_the_shipped_ones(home, approved, declared):
