@@ -22,7 +22,9 @@ from affidavit._witness_server import WitnessServer, open_witness
 from affidavit._witnesses import WitnessAddress, cosign
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.lineage import (
+    EVALUATION_FIELD,
     RETENTION,
+    TEST_RESULT,
     VERDICT_FIELD,
     Resource,
     Statement,
@@ -344,6 +346,19 @@ def test_what_does_not_verify_gives_exit_code_4(home, approved):
     result = ask(home)
     assert (result.exit_code, result.states) == (4, ())
     assert result.faults
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [{"result": "PASSED"}, {EVALUATION_FIELD: {"metrics": {"auc": 1.0}, "time": "soon"}}],
+    ids=["hollow", "of no time"],
+)
+def test_a_signed_statement_that_says_less_than_its_type_is_no_evidence(home, risk, predicate):
+    digest = resolve(home, "risk").digest.removeprefix("sha256:")
+    home.record(Statement((Resource("risk.pickle", digest),), TEST_RESULT, predicate))
+    result = ask(home, only=["gdpr"], effective_time=DUTIES)
+    assert (result.exit_code, result.states) == (4, ())
+    assert result.faults[0].code == "evidence-invalid"
 
 
 def test_an_engine_that_does_not_answer_gives_exit_code_3(home, approved, configure):
