@@ -104,13 +104,11 @@ def _one(look: _Look, index: int) -> _Found | None:
 
 def _moment(index: int, statement: Statement) -> dt.datetime:
     said = statement_facts(statement)["time"]
-    try:
+    with contextlib.suppress(ValueError):
         found = dt.datetime.fromisoformat(said)
-    except ValueError:
-        found = dt.datetime.min
-    if found.utcoffset() is None:
-        raise VerificationError(f"Entry {index} gives {said!r} as its time.", index=index)
-    return found
+        if found.utcoffset() is not None:
+            return found
+    raise VerificationError(f"Entry {index} gives {said!r} as its time.", index=index)
 
 
 def _held(look: _Look, indexes: Iterable[int]) -> Iterator[_Found]:
