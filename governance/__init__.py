@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from affidavit._serve import serve
     from affidavit._settings import Settings, load_settings
     from affidavit._train import train
+    from affidavit._untagged import UntaggedColumnsWarning
     from affidavit._verify_home import verify_home
     from affidavit.errors import AffidavitError, PolicyDenied
 
@@ -52,6 +53,7 @@ _SOURCES = {
     "Run": "affidavit._run",
     "ServedDecision": "affidavit._decisions",
     "Settings": "affidavit._settings",
+    "UntaggedColumnsWarning": "affidavit._untagged",
     "approve": "affidavit._approve",
     "collect_evidence": "affidavit._gate",
     "create_home": "affidavit._home",
@@ -86,6 +88,7 @@ __all__ = [
     "Run",
     "ServedDecision",
     "Settings",
+    "UntaggedColumnsWarning",
     "__version__",
     "approve",
     "collect_evidence",

@@ -21,6 +21,7 @@ from affidavit.lineage import (
     RUN_FIELD,
     VERDICT_FIELD,
     build_bundle,
+    check_disclosures,
     new_id,
     newest_stamped,
     open_checkpoint,
@@ -174,11 +175,19 @@ def _disclosures(home: Home, reader: Reader, asked: list[int]) -> dict[int, list
         if facts.get("record") != "prediction":
             continue
         identifier = str(facts["id"])
-        disclose_decision(identifier)
+        shown = disclose_decision(identifier)
         payload = home.ledger.payload(identifier)
         if payload is None:
             raise NotFoundError(f"The personal data of prediction {identifier} was erased.")
-        opened[index] = home.vault.open(payload)
+        # A field that the policy lets be seen changed or not at all has no proof to hand out.
+        let = {f"features.{name}": value for name, value in shown.features.items()}
+        let["output"] = shown.output
+        opened[index] = [
+            item
+            for item in home.vault.open(payload)
+            for name, value in check_disclosures([item], facts.get("fields")).items()
+            if name in let and let[name] == value
+        ]
     if not opened:
         raise ConfigurationError(
             "Nothing that can be disclosed was asked for.",

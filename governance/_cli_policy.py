@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from affidavit._terminal import print_json, print_table, say
 from affidavit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from affidavit.policies import Decision, Engine
 
 policy = typer.Typer(no_args_is_help=True, help="Policy packs and decisions.")
 
@@ -24,23 +27,81 @@ def evaluate(
     source: Annotated[
         Path, typer.Option("--input", "-i", help="A JSON file with the input; - for stdin.")
     ],
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", "-b", help="A bundle or built folder, in place of the settings'."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The public key that must have signed --bundle.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="The scope that the signature must name.")] = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also clauses, parameters and who decided.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the policy engine one question; nothing is recorded. Exit 0 allow, 1 deny."""
     from affidavit._engines import engine_for
     from affidavit._settings import load_settings
+    from affidavit.policies import EmbeddedEngine
 
-    decision = engine_for(load_settings()).decide(entrypoint, _input(source))
+    if bundle is None and (key or scope):
+        raise ConfigurationError("--key and --scope are about a bundle: name it with --bundle.")
+    engine: Engine = (
+        engine_for(load_settings())
+        if bundle is None
+        else EmbeddedEngine(bundle=bundle, key=_content(key) if key else None, scope=scope)
+    )
+    decision = engine.decide(entrypoint, _input(source))
     if as_json:
         print_json({"ok": decision.allow, **decision.to_dict()})
     else:
         say("ALLOW" if decision.allow else "DENY", "bold green" if decision.allow else "bold red")
-        rows = [("deny", f.rule, f.message) for f in decision.deny]
-        rows += [("warn", f.rule, f.message) for f in decision.warn]
-        rows += [("do", o.kind, ", ".join(o.columns)) for o in decision.obligations]
-        if rows:
-            print_table("", ("", "rule", "what"), rows)
+        _print_decision(decision, explain=explain)
     raise typer.Exit(0 if decision.allow else 1)
+
+
+def _print_decision(decision: Decision, *, explain: bool) -> None:
+    rows = [
+        (word, found.rule, found.message, f"{found.severity}; {found.clause}".rstrip("; "))
+        for word, findings in (("deny", decision.deny), ("warn", decision.warn))
+        for found in findings
+    ]
+    rows += [
+        ("do", o.kind, ", ".join(o.columns), ", ".join(f"{k}={v}" for k, v in o.parameters.items()))
+        for o in decision.obligations
+    ]
+    columns = ("", "rule", "what", "more") if explain else ("", "rule", "what")
+    if rows:
+        print_table("", columns, [row[: len(columns)] for row in rows])
+    if explain:
+        say(f"{decision.entrypoint} by {decision.engine} {decision.engine_version}")
+        say(f"bundle {decision.bundle_digest or '(none)'}, input {decision.input_digest}")
+        say(f"{decision.duration_ns / 1e6:.2f} ms")
+
+
+@policy.command("check")
+def check(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A folder that `build` wrote; the shipped one by default."),
+    ] = None,
+    *,
+    opa: Annotated[str, typer.Option(help="The opa command.")] = "opa",
+    as_json: AsJson = False,
+) -> None:
+    """Hold compiled packs against their sources and opa's checks. Exit 1 where they part."""
+    from affidavit.policies import check_packs, check_style
+
+    problems = check_packs(folder, opa=opa)
+    problems += check_style(folder and folder / "packs", opa=opa)
+    if as_json:
+        print_json({"ok": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            say(problem, "red")
+        say("The packs do not hold." if problems else "Digests, rebuild and style hold.")
+    raise typer.Exit(1 if problems else 0)
 
 
 @policy.command("test")
@@ -49,6 +110,10 @@ def run_tests(
         Path | None, typer.Argument(help="The folder with the packs; the shipped ones by default.")
     ] = None,
     *,
+    least: Annotated[
+        float,
+        typer.Option("--min-coverage", min=0, max=100, help="Percent of lines to be covered."),
+    ] = 0,
     opa: Annotated[str, typer.Option(help="The opa command.")] = "opa",
     as_json: AsJson = False,
 ) -> None:
@@ -56,10 +121,15 @@ def run_tests(
     from affidavit.policies import run_pack_tests
 
     report = run_pack_tests(folder, opa=opa)
-    ok = bool(report.cases) and all(c.passed for c in report.cases) and not report.problems
+    ok = report.passed and report.coverage >= least
     if as_json:
         cases = [{"name": c.name, "passed": c.passed} for c in report.cases]
-        facts = {"ok": ok, "coverage": report.coverage, "problems": list(report.problems)}
+        facts = {
+            "ok": ok,
+            "coverage": report.coverage,
+            "uncovered": report.uncovered,
+            "problems": list(report.problems),
+        }
         print_json({**facts, "cases": cases})
     else:
         failed = [(c.name,) for c in report.cases if not c.passed]
@@ -69,6 +139,10 @@ def run_tests(
             print_table("Failed", ("test",), failed)
         for problem in report.problems:
             say(problem, "red")
+        if report.coverage < least:
+            say(f"Coverage is below {least:g} %. Lines that no test evaluated:", "red")
+            for name, lines in report.uncovered.items():
+                say(f"  {name}: {', '.join(map(str, lines))}")
     raise typer.Exit(0 if ok else 1)
 
 
@@ -81,13 +155,16 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Compile packs to WebAssembly, with a manifest of what went into them."""
-    from affidavit.policies import build_packs
+    from affidavit.policies import build_packs, host_builtins
 
     manifest = build_packs(folder, output, opa=opa)
     if as_json:
         print_json({"ok": True, "manifest": manifest})
     else:
-        say(f"Built {output / 'policy.wasm'}.")
+        say(f"Built {output / 'policy.wasm'}: {len(manifest['entrypoints'])} entry points.")
+        missing = sorted(set(manifest["builtins"]) - host_builtins())
+        if missing:
+            say(f"Only an OPA server can run it: it needs {', '.join(missing)}.", "yellow")
 
 
 @policy.command("bundle")

@@ -12,20 +12,23 @@ from typing import Any, ParamSpec, TypeVar
 from affidavit._call import gives_stream, guarded
 from affidavit._context import acting, current_run, present, run_id
 from affidavit._excluded import note_exclusions
-from affidavit._frame_columns import check_tagged, column_names
+from affidavit._frame_columns import check_tagged, column_names, how_to_collect, row_count
 from affidavit._home import Home
 from affidavit._named_keys import NamedKeys
-from affidavit._policy import enforce, unmet
+from affidavit._obliged import check_approval
+from affidavit._policy import Ruling, enforce, unmet
 from affidavit._question import Question
 from affidavit._recording import record
 from affidavit._run import keep_parts, resource_of
 from affidavit._settings import Settings
+from affidavit._untagged import proposals_for
 from affidavit.errors import FingerprintError, ObligationError
 from affidavit.lineage import DATASET, Resource, Statement, code_facts, fingerprint_parts, timestamp
-from affidavit.policies import apply_obligations
+from affidavit.policies import AppliedObligation, apply_obligations, tags_in_metadata
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_Met = tuple[Any, tuple[AppliedObligation, ...], dict[str, Any]]
 
 
 def data(
@@ -78,7 +81,14 @@ class _DataGuard:
     def begin(self, bound: inspect.BoundArguments) -> None:
         del bound
         self._settings, self._home = present()
-        enforce(self._home, self._settings, self._question(self._tags()), run=run_id())
+        question = self._question(self._tags())
+        ruling = enforce(self._home, self._settings, question, run=run_id())
+        try:
+            check_approval(self._home, "", ruling.decision.obligations)
+        except ObligationError as error:
+            if self._settings.mode == "enforce":
+                self._record_none("refused", error)
+                raise unmet(question, ruling, error, acting(self._settings)) from error
 
     def active(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -109,7 +119,12 @@ class _DataGuard:
             found[column] = sorted({*found.get(column, []), *tags})
         return found
 
-    def _question(self, columns: Mapping[str, list[str]], digest: str = "") -> Question:
+    def _question(
+        self,
+        columns: Mapping[str, list[str]],
+        digest: str = "",
+        measures: Mapping[str, int] | None = None,
+    ) -> Question:
         declared = self._settings.datasets.get(self._name, {})
         return Question(
             "affidavit/data_read",
@@ -120,29 +135,64 @@ class _DataGuard:
             self._purpose,
             tags=[str(tag) for tag in declared.get("tags", [])],
             columns=columns,
+            extra={"measures": measures} if measures else None,
         )
 
-    def _govern(self, frame: Any) -> Any:
-        names = column_names(frame)
-        if names is None:
-            raise FingerprintError(
-                f"The reader of {self._name!r} gave a {type(frame).__name__}, not a data frame.",
-                hint="Return a pandas, Polars or Arrow frame, or record other things with aff.run.",
-            )
-        source, parts = fingerprint_parts(frame)
-        origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
-        tags = self._tags()
-        columns = {column: tags.get(column, []) for column in names}
-        question = self._question(columns, origin.digest)
-        ruling = enforce(self._home, self._settings, question, run=run_id())
+    def _columns_of(self, frame: Any) -> list[str]:
+        """Return the names of a frame's columns, where it is one that has rows."""
+        collect = how_to_collect(frame)
+        names = None if collect else column_names(frame)
+        if names is not None:
+            return names
+        kind = type(frame)
+        refused = FingerprintError(
+            f"The reader of {self._name!r} gave a {kind.__module__}.{kind.__qualname__}, not a "
+            f"data frame with rows.",
+            hint=f"Return {collect}: obligations are met on rows, not on a query."
+            if collect
+            else "Return a pandas, Polars or Arrow frame, yield parts of one, or record other "
+            "things with aff.run.",
+        )
+        self._record_none("refused", refused)
+        raise refused
+
+    def _met(self, frame: Any, names: list[str], question: Question, ruling: Ruling) -> _Met:
+        """Return the frame with the obligations met on it, and what the record says of that."""
+        obligations = ruling.decision.obligations
         try:
-            check_tagged(frame, names, tags)
-            governed, applied = apply_obligations(
-                frame, ruling.decision.obligations, keys=NamedKeys(self._home)
-            )
+            check_approval(self._home, "", obligations)
+            check_tagged(frame, names, self._tags_of(frame))
+            governed, applied = apply_obligations(frame, obligations, keys=NamedKeys(self._home))
         except ObligationError as error:
+            if self._settings.mode == "observe":
+                return frame, (), {"unmet": error.message}
             self._record_none("refused", error)
             raise unmet(question, ruling, error, acting(self._settings)) from error
+        return governed, applied, {}
+
+    def _tags_of(self, frame: Any) -> dict[str, list[str]]:
+        """Return the declared tags, and those that the frame's own metadata add."""
+        found = self._tags()
+        for column, tags in tags_in_metadata(frame).items():
+            found[column] = sorted({*found.get(column, []), *tags})
+        return found
+
+    def _govern(self, frame: Any) -> Any:
+        names = self._columns_of(frame)
+        try:
+            source, parts = fingerprint_parts(frame)
+        except FingerprintError as error:
+            self._record_none("refused", error)
+            raise
+        origin = Resource(f"{self._name} (source)", source.digest.value, source.digest.recipe)
+        tags = self._tags_of(frame)
+        columns = {column: tags.get(column, []) for column in names}
+        question = self._question(columns, origin.digest, {"rows": row_count(frame)})
+        ruling = enforce(self._home, self._settings, question, run=run_id())
+        governed, applied, more = self._met(frame, names, question, ruling)
+        proposed = proposals_for(self._settings, self._name, frame, tags)
+        if proposed is not None:
+            more["proposals"] = proposed
         for item in applied:
             if item.kind == "exclude_as_feature":
                 note_exclusions(self._home, self._name, item.columns)
@@ -151,6 +201,7 @@ class _DataGuard:
             "outcome": "read",
             "decision": ruling.id,
             "obligations": [item.to_dict() for item in applied],
+            **more,
         }
         # The untouched source is named only where it differs: its digest would be a second name
         # for the same content.

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit._context import acting, present
 from affidavit._evidence import included_entry, verified_statement
 from affidavit._home import Home
 from affidavit._models import unpickle
-from affidavit._policy import enforce
+from affidavit._named_keys import NamedKeys
+from affidavit._obliged import output_met
+from affidavit._policy import Ruling, enforce, unmet
 from affidavit._question import Question
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit._spools import settle
-from affidavit.errors import ExplanationError, NotFoundError, VerificationError
+from affidavit.errors import (
+    ExplanationError,
+    NotFoundError,
+    ObligationError,
+    VerificationError,
+)
 from affidavit.lineage import (
     check_disclosures,
     new_id,
@@ -150,6 +157,7 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
         for name, value in fields.items()
         if name.startswith("features.")
     }
+    features, output = _shown(home, settings, question, ruling, (features, fields.get("output")))
     access = {
         "id": new_id(),
         "time": timestamp(),
@@ -159,9 +167,41 @@ def _disclose(home: Home, settings: Settings, identifier: str) -> ServedDecision
         "decision": ruling.id,
     }
     record(home, settings, f"disclosure of {identifier}", record_bytes("access", access))
-    return ServedDecision(
-        identifier, index, entry, features, fields.get("output"), checkpoint.root.hex()
-    )
+    return ServedDecision(identifier, index, entry, features, output, checkpoint.root.hex())
+
+
+def _shown(
+    home: Home,
+    settings: Settings,
+    question: Question,
+    ruling: Ruling,
+    opened: tuple[dict[str, Any], Any],
+) -> tuple[dict[str, Any], Any]:
+    """Return features and output as the policy lets them be seen.
+
+    Which fields there are shows only when the payload is open. Where one of them is declared in
+    some dataset, the policy is asked about them too, before anyone sees them.
+    """
+    features, output = opened
+    names = {*features, *(output if isinstance(output, dict) else ())}
+    declared: dict[str, list[str]] = {}
+    for dataset in settings.datasets:
+        for column, tags in settings.column_tags(dataset).items():
+            if column in names:
+                declared[column] = sorted({*declared.get(column, []), *tags})
+    rulings = [ruling]
+    if declared:
+        columns = {name: declared.get(name, []) for name in sorted(names)}
+        question = replace(question, columns=columns)
+        rulings.append(enforce(home, settings, question))
+    asked = [item for one in rulings for item in one.decision.obligations]
+    try:
+        shown = output_met((features, output), asked, NamedKeys(home), frozenset())
+    except ObligationError as error:
+        if settings.mode == "enforce":
+            raise unmet(question, rulings[-1], error, acting(settings)) from error
+        return opened
+    return shown[0], shown[1]
 
 
 def _background(home: Home, digest: str) -> tuple[Any, str]:

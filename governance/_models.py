@@ -10,14 +10,15 @@ import pickle
 import warnings
 from typing import Any
 
-from affidavit._context import present
+from affidavit._context import acting, present
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
-from affidavit._policy import enforce
+from affidavit._obliged import check_approval, check_none
+from affidavit._policy import enforce, unmet
 from affidavit._question import Question
 from affidavit._recording import keep_artifact
 from affidavit._settings import Settings
-from affidavit.errors import FingerprintError, NotFoundError, VerificationError
+from affidavit.errors import FingerprintError, NotFoundError, ObligationError, VerificationError
 from affidavit.lineage import RUN_FIELD, VERDICT_FIELD, Resource, fingerprint
 
 MODEL_RECIPE = "file-bytes-v1"
@@ -115,7 +116,13 @@ def load_resolved(home: Home, settings: Settings, found: ModelReference, purpose
         purpose,
         extra={"evidence": evidence},
     )
-    enforce(home, settings, question)
+    ruling = enforce(home, settings, question)
+    try:
+        check_approval(home, found.digest, ruling.decision.obligations)
+        check_none("a model that is loaded", ruling.decision.obligations)
+    except ObligationError as error:
+        if settings.mode == "enforce":
+            raise unmet(question, ruling, error, acting(settings)) from error
     return unpickle(home, found.digest)
 
 

@@ -17,10 +17,13 @@ from typing import Any
 from affidavit._context import acting, current_run, present
 from affidavit._home import Home
 from affidavit._models import keep_model
+from affidavit._obliged import check_approval, check_none
 from affidavit._parameters import is_plain, recorded_value
+from affidavit._policy import enforce, unmet
+from affidavit._question import Question
 from affidavit._recording import keep_artifact, record
 from affidavit._settings import Settings
-from affidavit.errors import AffidavitError, ConfigurationError, FingerprintError
+from affidavit.errors import AffidavitError, ConfigurationError, FingerprintError, ObligationError
 from affidavit.lineage import (
     MAX_ENTRY,
     PROVENANCE,
@@ -194,6 +197,15 @@ class Run:
 def _running(name: str, purpose: str) -> Iterator[Run]:
     settings, home = present()
     work = Run(home, settings, name, purpose=purpose)
+    question = Question("affidavit/train", "model.train", "model", name, purpose=purpose)
+    ruling = enforce(home, settings, question, run=work.id)
+    work.decision = ruling.id
+    try:
+        check_approval(home, "", ruling.decision.obligations)
+        check_none("a block of code, whose data no hook sees", ruling.decision.obligations)
+    except ObligationError as error:
+        if settings.mode == "enforce":
+            raise unmet(question, ruling, error, acting(settings)) from error
     before = current_run.get()
     current_run.set(work)
     try:
@@ -213,7 +225,7 @@ def _running(name: str, purpose: str) -> Iterator[Run]:
 
 
 def run(name: str, *, purpose: str = "") -> AbstractContextManager[Run]:
-    """Record a `with` block as a run.
+    """Record a `with` block as a run; the policy is asked before it begins.
 
     ```python
     with aff.run("retrain") as run:
@@ -232,6 +244,7 @@ def run(name: str, *, purpose: str = "") -> AbstractContextManager[Run]:
 
     Raises:
         NotInitialisedError: There is no Affidavit home.
+        PolicyDenied: The policy does not allow the training; the block does not run.
     """
     return _running(name, purpose)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from affidavit._context import current_client
 from affidavit._engines import engine_for
 from affidavit._home import Home
 from affidavit._policy import Ruling, decision_fields, denied, digest_key, rule
 from affidavit._predictions import PredictionTemplate
 from affidavit._question import Question
+from affidavit._rate_limits import RateLimit, rates_of
 from affidavit._recording import spool
 from affidavit._settings import Settings
 from affidavit.errors import FingerprintError
@@ -26,8 +28,9 @@ from affidavit.lineage import (
     pack_records,
     timestamp,
 )
-from affidavit.policies import CachedEngine, Decision
+from affidavit.policies import CachedEngine, Decision, Obligation
 
+_Rates = tuple[tuple[RateLimit, ...], tuple[Obligation, ...]]
 _HOLES = ("id", "time", "writer", "number")
 
 
@@ -64,6 +67,8 @@ class ServePlan:
             if isinstance(self._engine, CachedEngine)
             else None
         )
+        self._client = current_client.get()
+        self._rates: tuple[Decision | None, _Rates] = (None, ((), ()))
         self._told: tuple[Decision | None, RecordTemplate | None] = (None, None)
         self._what = f"decision {question.entrypoint}"
 
@@ -97,6 +102,23 @@ class ServePlan:
         if not ruling.decision.allow and self._settings.mode == "enforce":
             raise denied(self.question, ruling, self._actor)
         return ruling
+
+    def rates(self, decision: Decision) -> _Rates:
+        """Return the rates to which a decision limits the caller, and what else it asks.
+
+        Raises:
+            ObligationError: A rate is one of clients, and the client is not known.
+        """
+        known, found = self._rates
+        if known is not decision:
+            found = rates_of(
+                decision.obligations,
+                model=self.question.name,
+                actor=self._actor,
+                client=self._client,
+            )
+            self._rates = (decision, found)
+        return found
 
     def _template(self, decision: Decision) -> RecordTemplate | None:
         known, template = self._told

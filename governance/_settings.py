@@ -38,10 +38,12 @@ records = "P365D"              # and with --records, served records older than t
 
 [datasets.applications]
 tags = ["finance"]
-licence = "CC-BY-4.0"          # this and all else but tags and columns is told to the policies as
-collected = 2026-03-01         # the dataset's attributes
+detect = true                  # columns without tags are looked at, and tags proposed for them
+licence = "CC-BY-4.0"          # this and all else but the above and columns is told to the policies
+collected = 2026-03-01         # as the dataset's attributes
+
 [datasets.applications.columns]
-national_id = ["direct-identifier"]
+national_id = ["identifier"]
 sex = ["sensitive"]
 
 [systems.credit-risk]
@@ -88,6 +90,7 @@ _SHAPE: dict[str, set[str] | None] = {
     "datasets": None,
     "systems": None,
 }
+_NO_ATTRIBUTES = {"tags", "columns", "detect"}
 _DAYS = re.compile(r"P([1-9][0-9]{0,4})D")
 
 
@@ -124,8 +127,8 @@ class Settings:
         tsa_certificate: The file of the certificates that its answers are verified against.
         payload_days: After how many days personal data may be erased; None keeps it.
         record_days: After how many days served records may be pruned; None keeps them.
-        datasets: Declared datasets: for each its tags, its ``columns`` with theirs, and further
-            attributes such as its licence.
+        datasets: Declared datasets: for each its tags, its ``columns`` with theirs, whether tags
+            are proposed for the others (``detect``), and further attributes such as its licence.
         systems: Declared systems: for each its owner, purpose and tier, and further attributes.
     """
 
@@ -170,9 +173,9 @@ class Settings:
         return dict(declared.get("attributes", {})) if isinstance(declared, Mapping) else {}
 
     def declared_attributes(self, kind: str, name: str) -> dict[str, Any]:
-        """Return what is declared of a dataset or model beside tags and columns."""
+        """Return what is declared of a dataset or model beside tags, columns and detection."""
         declared = {"dataset": self.datasets, "model": self.systems}.get(kind, {}).get(name, {})
-        return {key: value for key, value in declared.items() if key not in {"tags", "columns"}}
+        return {key: value for key, value in declared.items() if key not in _NO_ATTRIBUTES}
 
     def column_tags(self, dataset: str) -> dict[str, list[str]]:
         """Return the declared tags of a dataset's columns."""
@@ -326,6 +329,7 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         columns = dataset.get("columns", {})
         if not isinstance(columns, dict):
             raise ConfigurationError(f"datasets.{name}.columns is {columns!r}, not a section.")
+        _one_of(f"datasets.{name}.detect", dataset.get("detect", False), False, True)
         yield f"datasets.{name}.tags", dataset.get("tags", [])
         yield from ((f"datasets.{name}.columns.{key}", tags) for key, tags in columns.items())
 

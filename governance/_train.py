@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from affidavit._call import guarded
-from affidavit._context import current_run, present
-from affidavit._excluded import check_excluded
+from affidavit._context import acting, current_run, present
+from affidavit._excluded import check_excluded, note_exclusions
 from affidavit._frame_columns import column_names
-from affidavit._policy import enforce
+from affidavit._named_keys import NamedKeys
+from affidavit._obliged import check_approval, training_met
+from affidavit._policy import enforce, unmet
 from affidavit._question import Question
 from affidavit._run import Run, take_argument
 from affidavit.errors import AffidavitError, ObligationError
@@ -83,7 +85,17 @@ class _TrainGuard:
             purpose=self._purpose,
             extra={"declared": {"sensitive": list(self._sensitive)}},
         )
-        self._run.decision = enforce(home, settings, question, run=self._run.id).id
+        ruling = enforce(home, settings, question, run=self._run.id)
+        self._run.decision = ruling.id
+        obligations = ruling.decision.obligations
+        if obligations:
+            try:
+                check_approval(home, "", obligations)
+                excluded = training_met(bound, obligations, NamedKeys(home))
+                note_exclusions(home, self._name, excluded)
+            except ObligationError as error:
+                if settings.mode == "enforce":
+                    raise unmet(question, ruling, error, acting(settings)) from error
         for name, value in _arguments(bound):
             if name not in {"self", "cls"}:
                 take_argument(self._run, name, value)

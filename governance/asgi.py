@@ -5,8 +5,9 @@ app = FastAPI()
 app.add_middleware(AffidavitMiddleware, actor=lambda scope: scope["user"].name)
 ```
 
-Errors are answered as problem details (RFC 9457) that say nothing of what stands in the ledger, in
-the policy or on the disk; that goes to the logger ``affidavit``.
+A call above the limit of its rate is a 429 with ``Retry-After``. Errors are answered as problem
+details (RFC 9457) that say nothing of what stands in the ledger, in the policy or on the disk; that
+goes to the logger ``affidavit``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from affidavit._context import current_actor, served
-from affidavit.errors import LedgerError, PolicyDenied
+from affidavit._client_address import forwarded_address, peer_address
+from affidavit._context import current_actor, current_client, served
+from affidavit.errors import LedgerError, PolicyDenied, RateLimitError
 
-__all__ = ["AffidavitMiddleware"]
+__all__ = ["AffidavitMiddleware", "forwarded_address", "peer_address"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,6 +34,7 @@ _LOG = logging.getLogger("affidavit")
 _MOST_IDS = 100
 _DETAILS = {
     403: "The policy does not allow this request.",
+    429: "The policy does not allow so many requests.",
     503: "The request cannot be recorded at present, so it is not served.",
 }
 
@@ -46,6 +49,10 @@ class AffidavitMiddleware:
         app: The application.
         actor: Gives who makes a request, from its scope, as policies and ledger know them; by
             default the process's own user. It must not take a header on trust that a client sets.
+        client: Gives the address that a request came from, from its scope: `peer_address`, or what
+            `forwarded_address` makes for a service behind proxies. By default none is told to the
+            policies, and none is recorded: it is personal data. Policies that limit networks, or
+            the calls of each client, need it.
         header: The response header that lists the ids of the request's predictions that were
             served before the response began, separated by commas.
     """
@@ -55,10 +62,12 @@ class AffidavitMiddleware:
         app: App,
         *,
         actor: Callable[[Scope], str] | None = None,
+        client: Callable[[Scope], str] | None = None,
         header: str = "x-affidavit-prediction",
     ) -> None:
         self._app = app
         self._actor = actor
+        self._client = client
         self._header = header.lower().encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +77,7 @@ class AffidavitMiddleware:
             return
         collected: list[str] = []
         served_before, actor_before = served.get(), current_actor.get()
+        client_before = current_client.get()
         served.set(collected)
         try:
             if scope["type"] == "http":
@@ -78,10 +88,13 @@ class AffidavitMiddleware:
             # Not by token: a server may close the connection in another context.
             served.set(served_before)
             current_actor.set(actor_before)
+            current_client.set(client_before)
 
     async def _as_actor(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._actor is not None:
             current_actor.set(self._actor(scope))
+        # An address of an earlier request in this context is not this one's.
+        current_client.set(self._client(scope) if self._client is not None else "")
         await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, collected: list[str]) -> None:
@@ -89,11 +102,13 @@ class AffidavitMiddleware:
         try:
             await self._as_actor(scope, receive, response.send)
         except (PolicyDenied, LedgerError) as error:
-            status = 403 if isinstance(error, PolicyDenied) else 503
+            cause = error.__cause__
+            wait = cause.retry_after if isinstance(cause, RateLimitError) else 0
+            status = 429 if wait else 403 if isinstance(error, PolicyDenied) else 503
             _LOG.warning("A request was answered with %d: %s", status, error)
             if response.begun:
                 raise
-            await _problem(send, status)
+            await _problem(send, status, wait)
         except BaseException:
             await response.release()
             raise
@@ -146,7 +161,7 @@ class _Response:
         return {**message, "headers": kept}
 
 
-async def _problem(send: Send, status: int) -> None:
+async def _problem(send: Send, status: int, wait: int) -> None:
     # RFC 9457 §4.2.1: with about:blank the title is the status's own phrase.
     title, detail = HTTPStatus(status).phrase, _DETAILS[status]
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -156,5 +171,7 @@ async def _problem(send: Send, status: int) -> None:
         (b"content-length", str(len(body)).encode("ascii")),
         (b"cache-control", b"no-store"),
     ]
+    if wait:
+        headers.append((b"retry-after", str(wait).encode("ascii")))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -22,6 +22,7 @@ from affidavit._cli_policy import policy
 from affidavit._cli_proof import register_proof
 from affidavit._cli_retain import register_retain
 from affidavit._cli_show import register_show
+from affidavit._cli_tags import tags
 from affidavit._cli_timestamp import register_timestamp
 from affidavit._cli_verify import register_verify
 from affidavit._terminal import print_error, print_facts, print_json, print_table, progress, say
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(policy, name="policy")
+app.add_typer(tags, name="tags")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -22,6 +22,7 @@ AffidavitError
 │   ├── PolicyDenied              the answer was no; carries the decision
 │   ├── PolicyEngineError         no trustworthy answer could be had: treated as no
 │   └── ObligationError           an obligation is unknown, or does not hold on the data
+│       └── RateLimitError        a served function was called more often than its limit admits
 └── MeasurementError
     ├── ExplanationError          attributions could not be computed, or do not add up
     └── FairnessError             the inputs of a fairness measurement are unusable
@@ -55,6 +56,7 @@ __all__ = [
     "PolicyEngineError",
     "PolicyError",
     "ProofError",
+    "RateLimitError",
     "SpoolDamagedError",
     "SpoolFullError",
     "SubjectKeyConflictError",
@@ -203,6 +205,25 @@ class PolicyEngineError(PolicyError):
 
 class ObligationError(PolicyError):
     """An obligation is unknown, cannot be applied, or does not hold after it was applied."""
+
+
+class RateLimitError(ObligationError):
+    """A served function was called more often than a policy permits.
+
+    Args:
+        calls: How many calls the limit admits.
+        seconds: Within how many seconds.
+        retry_after: In how many seconds one more call will be permitted, if nothing else is called.
+    """
+
+    def __init__(self, calls: int, seconds: int, retry_after: int) -> None:
+        super().__init__(
+            f"The limit of {calls} call(s) in {seconds} s is used up.",
+            hint=f"Call again in {retry_after} s.",
+        )
+        self.calls = calls
+        self.seconds = seconds
+        self.retry_after = retry_after
 
 
 class MeasurementError(AffidavitError):

@@ -13,20 +13,29 @@ from affidavit._lazy import lazy_names
 
 if TYPE_CHECKING:
     from affidavit.policies._apply_frame import apply_obligations
-    from affidavit.policies._apply_record import apply_to_record
+    from affidavit.policies._apply_record import apply_to_record, apply_to_records
     from affidavit.policies._archive import read_bundle, write_bundle
     from affidavit.policies._build import build_packs, check_packs
+    from affidavit.policies._builtins import host_builtins
     from affidavit.policies._cache import CachedEngine
     from affidavit.policies._canonical import canonical_input
+    from affidavit.policies._clean_frame import TAGS_KEY, tags_in_metadata
     from affidavit.policies._contract import parse_result
     from affidavit.policies._decision import Decision, Finding, Obligation
+    from affidavit.policies._detect import TagProposal, propose_tags
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
     from affidavit.policies._frameworks import EVIDENCE_KINDS, Clause, Framework, frameworks
+    from affidavit.policies._hidden import check_fields, nested_fields, value_fields
     from affidavit.policies._manifest import Bundle
-    from affidavit.policies._obligations import AppliedObligation, merge_obligations
+    from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
     from affidavit.policies._open import open_bundle
-    from affidavit.policies._packtest import PackTestCase, PackTestReport, run_pack_tests
+    from affidavit.policies._packtest import (
+        PackTestCase,
+        PackTestReport,
+        check_style,
+        run_pack_tests,
+    )
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
@@ -48,19 +57,30 @@ _SOURCES = {
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "TAGS_KEY": "affidavit.policies._clean_frame",
+    "TagProposal": "affidavit.policies._detect",
     "StandbyEngine": "affidavit.policies._standby",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
+    "apply_to_records": "affidavit.policies._apply_record",
     "build_packs": "affidavit.policies._build",
     "canonical_input": "affidavit.policies._canonical",
+    "check_fields": "affidavit.policies._hidden",
     "check_packs": "affidavit.policies._build",
     "frameworks": "affidavit.policies._frameworks",
+    "check_style": "affidavit.policies._packtest",
+    "host_builtins": "affidavit.policies._builtins",
     "merge_obligations": "affidavit.policies._obligations",
-    "open_bundle": "affidavit.policies._open",
+    "nested_fields": "affidavit.policies._hidden",
     "parse_result": "affidavit.policies._contract",
-    "read_bundle": "affidavit.policies._archive",
+    "plan": "affidavit.policies._obligations",
+    "propose_tags": "affidavit.policies._detect",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
+    "tags_in_metadata": "affidavit.policies._clean_frame",
+    "value_fields": "affidavit.policies._hidden",
+    "open_bundle": "affidavit.policies._open",
+    "read_bundle": "affidavit.policies._archive",
     "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
@@ -68,6 +88,7 @@ _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
     "EVIDENCE_KINDS",
+    "TAGS_KEY",
     "AppliedObligation",
     "Bundle",
     "CacheProfile",
@@ -84,18 +105,28 @@ __all__ = [
     "PackTestReport",
     "ServerBundle",
     "StandbyEngine",
+    "TagProposal",
     "apply_obligations",
     "apply_to_record",
+    "apply_to_records",
     "build_packs",
     "canonical_input",
+    "check_fields",
     "check_packs",
+    "check_style",
     "frameworks",
+    "host_builtins",
     "merge_obligations",
+    "nested_fields",
     "open_bundle",
     "parse_result",
+    "plan",
+    "propose_tags",
     "read_bundle",
     "run_pack_tests",
     "server_bundle",
+    "tags_in_metadata",
+    "value_fields",
     "write_bundle",
 ]
 

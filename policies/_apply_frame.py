@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import MissingDependencyError, ObligationError
+from affidavit.policies._clean_frame import cleaned, tags_in_metadata
+from affidavit.policies._hidden import check_fields, check_index, nested_fields
 from affidavit.policies._obligations import (
     AppliedObligation,
     ColumnPlan,
     Plan,
+    applied_record,
     check_columns,
-    merge_obligations,
     plan,
 )
+from affidavit.policies._rows import check_cells, check_kept, large_cells, rows_kept
 from affidavit.policies._values import MASK, find_key, generalised, is_missing, masked, pseudonym
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def _frame(native: Any) -> nw.DataFrame[Any]:
         raise MissingDependencyError("narwhals", "frames") from error
     try:
         return narwhals.from_native(native, eager_only=True)
-    except TypeError as error:
+    except (TypeError, narwhals.exceptions.NarwhalsError) as error:
         raise ObligationError(
             f"Obligations are applied to pandas, Polars and Arrow tables; found "
             f"{type(native).__module__}.{type(native).__name__}."
@@ -128,26 +131,78 @@ def _verify(before: nw.Series[Any], after: nw.Series[Any], column: ColumnPlan) -
         )
 
 
+def _replaced(
+    frame: nw.DataFrame[Any], name: str, column: ColumnPlan, keys: Mapping[str, bytes]
+) -> nw.DataFrame[Any]:
+    """The table with one column changed, as verified."""
+    import narwhals
+
+    before = frame[name]
+    try:
+        values, dtype = _changed(before, column, keys), _dtype(before, column)
+        native = before.to_native()
+        if dtype == before.dtype and hasattr(native, "iloc"):
+            # With its own dtype: pandas has several integers, not all of which take a null.
+            series = type(native)(values, index=native.index, dtype=native.dtype, name=name)
+            after = narwhals.from_native(series, series_only=True)
+        else:
+            after = narwhals.new_series(name, values, dtype, backend=frame.implementation)
+        frame = frame.with_columns(after)
+        _verify(before, frame[name], column)
+    except ObligationError:
+        raise
+    except Exception as error:  # noqa: BLE001  # each library has its own errors for what does not fit
+        # Their messages quote values, so they are neither repeated nor chained.
+        raise ObligationError(
+            f"The obligation {column.kind!r} cannot be met on the column {name!r}: its type "
+            f"{before.dtype} does not take the result ({type(error).__name__}).",
+            hint="Cast the column to a wider type, or to text.",
+        ) from None
+    return frame
+
+
 def _apply_columns(
     frame: nw.DataFrame[Any], merged: Plan, keys: Mapping[str, bytes]
 ) -> nw.DataFrame[Any]:
-    import narwhals
-
     dropped = [n for n, c in merged.columns.items() if c.kind == "drop" and n in frame.columns]
     frame = frame.drop(dropped)
     for name, column in merged.columns.items():
-        if column.kind == "drop":
-            continue
-        before = frame[name]
-        after = narwhals.new_series(
-            name,
-            _changed(before, column, keys),
-            _dtype(before, column),
-            backend=frame.implementation,
-        )
-        frame = frame.with_columns(after)
-        _verify(before, frame[name], column)
+        if column.kind != "drop":
+            frame = _replaced(frame, name, column, keys)
+    left = [n for n, c in merged.columns.items() if c.kind == "drop" and n in frame.columns]
+    if left:
+        raise ObligationError(f"The obligation 'drop' does not hold on the column {left[0]!r}.")
     return frame
+
+
+def _filtered(frame: nw.DataFrame[Any], kept: list[bool]) -> nw.DataFrame[Any]:
+    """The table with some of its rows, copied: a slice would carry the others along."""
+    return frame if all(kept) else frame.filter(kept)
+
+
+def _chosen(frame: nw.DataFrame[Any], merged: Plan) -> nw.DataFrame[Any]:
+    """The table with the rows that ``keep_rows`` and ``limit_rows`` leave, as verified."""
+    if not merged.keeps and merged.rows is None:
+        return frame
+    kept = rows_kept(len(frame), lambda name: frame[name].to_list(), merged)
+    result = _filtered(frame, kept)
+    if merged.rows is not None and len(result) > merged.rows:
+        raise ObligationError(f"The obligation 'limit_rows' does not hold: {len(result)} rows.")
+    for name, wanted in merged.keeps.items():
+        check_kept(result[name].to_list(), name, wanted)
+    return result
+
+
+def _suppressed(frame: nw.DataFrame[Any], merged: Plan) -> nw.DataFrame[Any]:
+    """The table without the rows of small cells, as verified."""
+    cells = merged.cells
+    if cells is None:
+        return frame
+    names = [name for name in cells.columns if name in frame.columns]
+    kept = large_cells([frame[name].to_list() for name in names], len(frame), cells)
+    result = _filtered(frame, kept)
+    check_cells([result[name].to_list() for name in names], len(result), cells)
+    return result
 
 
 def apply_obligations(
@@ -165,38 +220,26 @@ def apply_obligations(
         A table of the same library, and what was done. Nulls stay null. A mask keeps the type of
         numbers, booleans and dates and makes text of the rest. Columns under
         ``exclude_as_feature`` stay in the table and are named in the second part; flags for the
-        caller are returned with ``for_caller``.
+        caller are returned with ``for_caller``. Where anything changes, metadata other than tags
+        are left out, and so are categories that no remaining row has. The order in which
+        obligations are met stands in `_rows`.
 
     Raises:
         ObligationError: An obligation is unknown, cannot be met, or does not hold afterwards; a
-            name is duplicated, or looks like a bound one. No table is handed out then.
+            name is duplicated, or looks like a bound one; a bound name stands on a nested field, or
+            the index repeats a bound column. No table is handed out then.
         MissingDependencyError: narwhals is not installed.
     """
     asked = tuple(obligations)
     merged = plan(asked)
-    wrapped_names = _names(frame) if merged.columns or merged.excluded else None
-    if wrapped_names is not None:
-        check_columns(wrapped_names, merged)
+    if merged.bound:
+        check_columns(_names(frame), merged)
     wrapped = _frame(frame)
-    rows = len(wrapped)
-    present = set(wrapped.columns)
-    result = wrapped if merged.rows is None else wrapped.head(merged.rows)
-    if merged.rows is not None and len(result) > merged.rows:
-        raise ObligationError(f"The obligation 'limit_rows' does not hold: {len(result)} rows.")
-    result = _apply_columns(result, merged, keys)
-    left = [n for n, c in merged.columns.items() if c.kind == "drop" and n in result.columns]
-    if left:
-        raise ObligationError(f"The obligation 'drop' does not hold on the column {left[0]!r}.")
-    flags = set(merged.flags)
-    applied = tuple(
-        AppliedObligation(
-            obligation.kind,
-            tuple(name for name in obligation.columns if name in present),
-            obligation.parameters,
-            rows,
-            len(result),
-            for_caller=obligation.kind in flags,
-        )
-        for obligation in merge_obligations(asked)
-    )
-    return result.to_native(), applied
+    if merged.bound:
+        check_fields(nested_fields(wrapped), merged.bound)
+        check_index(frame, wrapped, merged.columns)
+    result = _suppressed(_apply_columns(_chosen(wrapped, merged), merged, keys), merged)
+    native = result.to_native()
+    if merged.columns or merged.choosy:
+        native = cleaned(native, tags_in_metadata(frame), fewer_rows=len(result) < len(wrapped))
+    return native, applied_record(asked, wrapped.columns, len(wrapped), len(result))

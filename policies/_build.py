@@ -12,7 +12,6 @@ from typing import Any
 
 from affidavit.errors import ConfigurationError, NotFoundError, PolicyEngineError
 from affidavit.policies._manifest import FORMAT, file_digest, load_folder, shipped
-from affidavit.policies._memory import begin_with_enough
 from affidavit.policies._server_bundle import replace_file
 
 __all__ = ["build_packs", "check_packs", "opa_version", "run_opa"]
@@ -120,10 +119,9 @@ def _compile(sources: list[Path], entrypoints: list[str], directory: Path, opa: 
 
 
 def _needed_builtins(module: bytes) -> list[str]:
-    from opapywasm import OpaWasmPolicy
+    from affidavit.policies._host import host_policy
 
-    begin_with_enough(module)
-    policy = OpaWasmPolicy.from_wasm_bytes(module)
+    policy = host_policy(module)
     try:
         return sorted(policy.builtins)
     finally:

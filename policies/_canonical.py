@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from affidavit.errors import PolicyEngineError
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "canonical_input", "input_digest"]
@@ -26,6 +28,7 @@ _ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
 _SCALARS = frozenset({str, bool, type(None)})
+_NAMES = frozenset({str})
 
 
 def _refuse(where: str, found: str) -> PolicyEngineError:
@@ -35,20 +38,29 @@ def _refuse(where: str, found: str) -> PolicyEngineError:
     )
 
 
-def _sound(value: Any, depth: int) -> bool:
-    """Whether a value is plain JSON already, which nearly every request is."""
-    kind = type(value)
-    if kind is int or kind is float:
-        return abs(value) <= _MAX_INTEGER if kind is int else math.isfinite(value)
-    if depth >= MAX_DEPTH:
-        return False
-    if kind is dict:
-        return all(type(key) is str for key in value) and all(
-            type(item) in _SCALARS or _sound(item, depth + 1) for item in value.values()
-        )
-    if kind is list or kind is tuple:
-        return all(type(item) in _SCALARS or _sound(item, depth + 1) for item in value)
-    return kind in _SCALARS
+def _sound(document: Any) -> bool:
+    """Whether a document is plain JSON without floats already, which nearly every request is."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        below = []
+        for item in level:
+            values = item
+            if item.__class__ is dict:
+                values = item.values()
+                if not _NAMES.issuperset(map(type, item)):
+                    return False
+            if _SCALARS.issuperset(map(type, values)):
+                continue
+            for value in values:
+                kind = value.__class__
+                if kind is dict or kind is list or kind is tuple:
+                    below.append(value)
+                elif kind not in _SCALARS and (kind is not int or abs(value) > _MAX_INTEGER):
+                    return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
@@ -98,8 +110,13 @@ def canonical_input(document: Mapping[str, Any]) -> bytes:
     if not isinstance(document, Mapping):
         raise _refuse("", f"of type {type(document).__name__}, expected an object")
     try:
-        plain = document if _sound(document, 0) else _plain(document, "", 0)
-        encoded = _ENCODER.encode(plain).encode("utf-8")
+        # Two encoders that write the same, but for floats: there each has a form of its own.
+        if document.__class__ is dict and _sound(document):
+            encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        else:
+            encoded = _ENCODER.encode(_plain(document, "", 0)).encode("utf-8")
+    except orjson.JSONEncodeError as error:
+        raise _refuse("some text", "not Unicode (a lone surrogate)") from error
     except UnicodeEncodeError as error:
         raise _refuse("some text", "not Unicode (a lone surrogate)") from error
     except RecursionError as error:

@@ -29,10 +29,20 @@ _KEYS = {"allow", "deny", "warn", "obligations"}
 _FINDING_KEYS = {"rule", "message", "severity", "clause"}
 _OBLIGATION_KEYS = {"kind", "columns", "parameters"}
 
-# Obligations that bind columns, and those that are flags for the caller.
-COLUMN_KINDS = frozenset({"drop", "exclude_as_feature", "generalise", "mask", "pseudonymise"})
+# Obligations that name columns, those that choose rows, and those that are flags for the caller.
+COLUMN_KINDS = frozenset(
+    {
+        "drop",
+        "exclude_as_feature",
+        "generalise",
+        "keep_rows",
+        "mask",
+        "pseudonymise",
+        "suppress_small_cells",
+    }
+)
 FLAG_KINDS = frozenset({"explain", "log_full", "require_approval"})
-OBLIGATION_KINDS = COLUMN_KINDS | FLAG_KINDS | {"limit_rows"}
+OBLIGATION_KINDS = COLUMN_KINDS | FLAG_KINDS | {"limit_rate", "limit_rows"}
 
 
 class _MalformedError(Exception):
@@ -70,10 +80,38 @@ def _limit_rows(parameters: Mapping[str, Any]) -> bool:
     return set(parameters) == {"rows"} and type(rows) is int and rows >= 0
 
 
+def _suppress_small_cells(parameters: Mapping[str, Any]) -> bool:
+    if set(parameters) != {"k", "max_share"}:
+        return False
+    k, share = parameters["k"], parameters["max_share"]
+    return type(k) is int and k >= 2 and _number(share) and 0 <= share <= 1
+
+
+def _keep_rows(parameters: Mapping[str, Any]) -> bool:
+    values = parameters.get("values")
+    return (
+        set(parameters) == {"values"}
+        and isinstance(values, list | tuple)
+        and all(isinstance(value, str) for value in values)
+    )
+
+
+def _limit_rate(parameters: Mapping[str, Any]) -> bool:
+    numbers = [parameters.get("calls"), parameters.get("seconds")]
+    return (
+        set(parameters) == {"calls", "seconds", "per"}
+        and all(type(number) is int and number >= 1 for number in numbers)
+        and parameters["per"] in {"actor", "client", "model"}
+    )
+
+
 _PARAMETERS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "generalise": _generalise,
+    "keep_rows": _keep_rows,
+    "limit_rate": _limit_rate,
     "limit_rows": _limit_rows,
     "pseudonymise": _pseudonymise,
+    "suppress_small_cells": _suppress_small_cells,
 }
 
 
@@ -94,6 +132,8 @@ def check_obligation(obligation: Obligation) -> str:
     if bool(obligation.columns) is not (kind in COLUMN_KINDS):
         wanted = "names no column" if kind in COLUMN_KINDS else "names columns, but binds none"
         return f"The obligation {kind!r} {wanted}."
+    if kind == "keep_rows" and len(obligation.columns) != 1:
+        return f"The obligation {kind!r} names {len(obligation.columns)} columns, expected one."
     if not _PARAMETERS.get(kind, _no_parameters)(obligation.parameters):
         return f"The obligation {kind!r} has unusable parameters: {dict(obligation.parameters)!r}."
     return ""

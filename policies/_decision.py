@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SEVERITIES", "Decision", "Finding", "Obligation"]
+__all__ = [
+    "SEVERITIES",
+    "Decision",
+    "Finding",
+    "Obligation",
+    "frozen_parameters",
+    "listed_parameters",
+]
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -58,7 +65,7 @@ class Obligation:
     def __post_init__(self) -> None:
         # A decision may sit in a cache: nobody who receives it may change the next one.
         object.__setattr__(self, "columns", tuple(self.columns))
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", frozen_parameters(self.parameters))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.
@@ -69,8 +76,23 @@ class Obligation:
         return {
             "kind": self.kind,
             "columns": list(self.columns),
-            "parameters": {key: self.parameters[key] for key in sorted(self.parameters)},
+            "parameters": listed_parameters(self.parameters),
         }
+
+
+def frozen_parameters(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters that nobody can change: lists become tuples."""
+    return MappingProxyType(
+        {key: tuple(item) if isinstance(item, list) else item for key, item in parameters.items()}
+    )
+
+
+def listed_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters in the order of their names, with lists, as JSON has them."""
+    return {
+        key: list(parameters[key]) if isinstance(parameters[key], tuple) else parameters[key]
+        for key in sorted(parameters)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -11,12 +10,13 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ConfigurationError, MissingDependencyError, PolicyEngineError
+from affidavit.policies._builtins import BUILTINS
 from affidavit.policies._canonical import MAX_BYTES, canonical_input, input_digest
 from affidavit.policies._contract import parse_result
 from affidavit.policies._decision import Decision
 from affidavit.policies._engine import CacheProfile
+from affidavit.policies._evaluation import evaluate, ran_out_of_time
 from affidavit.policies._instants import cache_profile
-from affidavit.policies._memory import begin_with_enough
 from affidavit.policies._open import open_bundle
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ def _guard_forks() -> None:
         host.release()
         _LOADING.release()
 
-    # Growing the memory once at the start is how every module of this size begins.
-    logging.getLogger(runtime.__name__).addFilter(
-        lambda record: "larger initial memory" not in str(record.msg)
-    )
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
     _fork_guarded = True
 
@@ -199,6 +195,8 @@ class EmbeddedEngine:
             return loaded[1]
         try:
             import opapywasm
+
+            from affidavit.policies._host import host_policy
         except ImportError as error:
             raise PolicyEngineError(
                 "The policy engine's library opapywasm is not installed.",
@@ -220,9 +218,8 @@ class EmbeddedEngine:
                 parse_raw_json_input=False,
             )
             try:
-                begin_with_enough(self._bundle.module)
                 with _compiling():
-                    policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(self._bundle.module, config)
+                    policy = host_policy(self._bundle.module, config)
                 self._check(policy)
                 policy.set_data(canonical_input(self._bundle.data))
             except opapywasm.OpaWasmError as error:
@@ -241,11 +238,13 @@ class EmbeddedEngine:
             raise PolicyEngineError(
                 f"The policy module asks its host for {needed}, the manifest says {said}."
             )
-        if needed:
-            # A host's imitation of a builtin may decide differently from OPA; none is given.
+        missing = sorted(set(needed) - set(BUILTINS))
+        if missing:
+            # A host's imitation of a function may decide differently from OPA, and one that looks
+            # at the clock or the network could not be replayed: these are not given.
             policy.close()
             raise PolicyEngineError(
-                f"The policy module needs functions that this host does not have: {needed}.",
+                f"The policy module needs functions that this host does not have: {missing}.",
                 hint="Write the rules without them, or use an OPA server.",
             )
         if set(policy.entrypoints) != set(self._bundle.entrypoints):
@@ -281,28 +280,26 @@ class EmbeddedEngine:
         except PolicyEngineError as error:
             return denied("input.unserialisable", str(error))
         meta["input_digest"] = input_digest(canonical, self._digest_key)
-        if entrypoint not in self._bundle.entrypoints:
+        if entrypoint not in self._profiles:
             known = ", ".join(self.entrypoints)
             return denied(
                 "engine.entrypoint_unknown",
                 f"There is no entry point {entrypoint!r}; there are {known}.",
             )
         try:
-            policy = self._policy()
-            from opapywasm import UNDEFINED
-
-            raw = policy.evaluate(canonical, entrypoint)
+            results = evaluate(self._policy(), canonical, entrypoint)
         except (PolicyEngineError, MissingDependencyError) as error:
             return denied("engine.unloadable", str(error))
         except Exception as error:  # noqa: BLE001  # whatever fails in the host must deny
             return denied(*self._reason(error))
-        if raw is UNDEFINED:
+        if len(results) != 1:
             return denied("engine.undefined", "The rules gave no result.")
         spent = time.perf_counter_ns() - start
-        return parse_result(entrypoint, raw, duration_ns=spent, **meta)
+        return parse_result(entrypoint, results[0], duration_ns=spent, **meta)
 
     def _reason(self, error: Exception) -> tuple[str, str]:
-        kind = type(error).__name__
-        if kind == "OpaPoolTimeoutError" or "time limit" in str(error):
+        if ran_out_of_time(error):
             return "engine.timeout", f"No decision within {self._deadline_ms} ms."
-        return "engine.failed", f"The evaluation failed ({kind}): {error}"
+        # What wasmtime says goes on with the addresses of the stack.
+        said = str(error).partition("\n")[0]
+        return "engine.failed", f"The evaluation failed ({type(error).__name__}): {said}"

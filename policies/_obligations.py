@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from affidavit.errors import ObligationError
-from affidavit.policies._contract import check_obligation
-from affidavit.policies._decision import Obligation
+from affidavit.policies._contract import FLAG_KINDS, check_obligation
+from affidavit.policies._decision import Obligation, frozen_parameters, listed_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["AppliedObligation", "ColumnPlan", "Plan", "check_columns", "merge_obligations", "plan"]
+__all__ = [
+    "AppliedObligation",
+    "CellPlan",
+    "ColumnPlan",
+    "Plan",
+    "applied_record",
+    "check_columns",
+    "folded",
+    "merge_obligations",
+    "plan",
+]
 
 # Strictest first: what leaves least of the original value.
 _STRICTNESS = ("drop", "mask", "pseudonymise", "generalise")
@@ -43,7 +52,7 @@ class AppliedObligation:
     for_caller: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", frozen_parameters(self.parameters))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.
@@ -55,7 +64,7 @@ class AppliedObligation:
         return {
             "kind": self.kind,
             "columns": list(self.columns),
-            "parameters": {key: self.parameters[key] for key in sorted(self.parameters)},
+            "parameters": listed_parameters(self.parameters),
             "rows_before": self.rows_before,
             "rows_after": self.rows_after,
             "for_caller": self.for_caller,
@@ -71,6 +80,21 @@ class ColumnPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CellPlan:
+    """Which combinations of values are too rare to be handed out.
+
+    Args:
+        columns: The columns whose values are combined, in order.
+        k: How many rows a combination needs.
+        max_share: The share of the rows that may be removed, from 0 to 1.
+    """
+
+    columns: tuple[str, ...]
+    k: int
+    max_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Merged obligations.
 
@@ -79,12 +103,27 @@ class Plan:
         excluded: Columns that training must leave out, in order.
         rows: The smallest row limit, or None.
         flags: Kinds that are the caller's to meet, in order.
+        keeps: Per column, the texts that a row needs one of to stay.
+        cells: Which rare combinations go, or None.
     """
 
     columns: Mapping[str, ColumnPlan]
     excluded: tuple[str, ...]
     rows: int | None
     flags: tuple[str, ...]
+    keeps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cells: CellPlan | None = None
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """Every column that some obligation names."""
+        cells = self.cells.columns if self.cells is not None else ()
+        return frozenset((*self.columns, *self.excluded, *self.keeps, *cells))
+
+    @property
+    def choosy(self) -> bool:
+        """Whether rows may be removed."""
+        return self.rows is not None or bool(self.keeps) or self.cells is not None
 
 
 def _stricter(one: ColumnPlan, other: ColumnPlan) -> ColumnPlan:
@@ -101,13 +140,23 @@ def _stricter(one: ColumnPlan, other: ColumnPlan) -> ColumnPlan:
     return ColumnPlan("mask", {})
 
 
+def _stricter_cells(one: CellPlan | None, other: CellPlan) -> CellPlan:
+    if one is None:
+        return other
+    # A combination of more columns that occurs k times has parts that occur k times.
+    columns = tuple(sorted({*one.columns, *other.columns}))
+    return CellPlan(columns, max(one.k, other.k), min(one.max_share, other.max_share))
+
+
 def plan(obligations: Iterable[Obligation]) -> Plan:
     """Merge obligations to the strictest for each column.
 
     ``drop`` goes before ``mask``, ``pseudonymise`` and ``generalise``. Two generalisations by bands
     of which one contains the other become the wider; two pseudonymisations under different keys,
-    or generalisations that do not nest, become a mask. The smallest row limit holds. The order of
-    the obligations does not matter.
+    or generalisations that do not nest, become a mask. The smallest row limit holds. Of several
+    ``suppress_small_cells``, the columns are united, the larger ``k`` and the smaller ``max_share``
+    hold; of several ``keep_rows`` on one column, the values that all of them name. The order of the
+    obligations does not matter.
 
     Raises:
         ObligationError: An obligation is unknown or its parameters are unusable.
@@ -116,6 +165,8 @@ def plan(obligations: Iterable[Obligation]) -> Plan:
     excluded: set[str] = set()
     limits: list[int] = []
     flags: set[str] = set()
+    keeps: dict[str, set[str]] = {}
+    cells: CellPlan | None = None
     # Sorting first makes the merge independent of the order in which they came.
     for obligation in sorted(obligations, key=lambda item: (item.kind, str(item.to_dict()))):
         reason = check_obligation(obligation)
@@ -127,8 +178,20 @@ def plan(obligations: Iterable[Obligation]) -> Plan:
                 columns[name] = _stricter(columns[name], asked) if name in columns else asked
         elif obligation.kind == "exclude_as_feature":
             excluded.update(obligation.columns)
+        elif obligation.kind == "limit_rate":
+            raise ObligationError(
+                "The obligation 'limit_rate' is about calls of a served function, not about data.",
+                hint="Let the policy ask for it where a model is served, and nowhere else.",
+            )
         elif obligation.kind == "limit_rows":
             limits.append(obligation.parameters["rows"])
+        elif obligation.kind == "keep_rows":
+            (name,), values = obligation.columns, set(obligation.parameters["values"])
+            keeps[name] = keeps.get(name, values) & values
+        elif obligation.kind == "suppress_small_cells":
+            share = obligation.parameters["max_share"]
+            names = tuple(sorted(set(obligation.columns)))
+            cells = _stricter_cells(cells, CellPlan(names, obligation.parameters["k"], share))
         else:
             flags.add(obligation.kind)
     return Plan(
@@ -136,6 +199,8 @@ def plan(obligations: Iterable[Obligation]) -> Plan:
         excluded=tuple(sorted(excluded)),
         rows=min(limits, default=None),
         flags=tuple(sorted(flags)),
+        keeps={name: tuple(sorted(keeps[name])) for name in sorted(keeps)},
+        cells=cells,
     )
 
 
@@ -164,12 +229,57 @@ def merge_obligations(obligations: Iterable[Obligation]) -> tuple[Obligation, ..
         result.append(Obligation("exclude_as_feature", merged.excluded))
     if merged.rows is not None:
         result.append(Obligation("limit_rows", (), {"rows": merged.rows}))
+    result.extend(
+        Obligation("keep_rows", (name,), {"values": list(values)})
+        for name, values in merged.keeps.items()
+    )
+    if merged.cells is not None:
+        parameters = {"k": merged.cells.k, "max_share": merged.cells.max_share}
+        result.append(Obligation("suppress_small_cells", merged.cells.columns, parameters))
     result.extend(Obligation(kind) for kind in merged.flags)
     return tuple(result)
 
 
-def _folded(name: str) -> str:
+def applied_record(
+    asked: Iterable[Obligation], present: Iterable[str], before: int, after: int
+) -> tuple[AppliedObligation, ...]:
+    """What was done, for the record: the merged obligations with the columns that were there.
+
+    Args:
+        asked: What the decision asked.
+        present: The columns before anything was done.
+        before: Number of rows before.
+        after: Number of rows after.
+    """
+    merged = merge_obligations(asked)
+    names = set(present)
+    return tuple(
+        AppliedObligation(
+            obligation.kind,
+            tuple(name for name in obligation.columns if name in names),
+            obligation.parameters,
+            before,
+            after,
+            for_caller=obligation.kind in FLAG_KINDS,
+        )
+        for obligation in merged
+    )
+
+
+def folded(name: str) -> str:
+    """A name less what the eye does not tell apart: case, white space, Unicode normal form."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def _needing(name: str, merged: Plan) -> str:
+    """Return the kind that cannot be met without a column; empty where there is none."""
+    if name in merged.keeps:
+        return "keep_rows"
+    column = merged.columns.get(name)
+    if column is not None:
+        return "" if column.kind == "drop" else column.kind
+    in_cells = merged.cells is not None and name in merged.cells.columns
+    return "suppress_small_cells" if in_cells else ""
 
 
 def check_columns(present: Sequence[str], merged: Plan) -> None:
@@ -194,19 +304,19 @@ def check_columns(present: Sequence[str], merged: Plan) -> None:
         seen.add(name)
     looks: dict[str, list[str]] = {}
     for name in present:
-        looks.setdefault(_folded(name), []).append(name)
-    bound = {**dict.fromkeys(merged.excluded), **merged.columns}
-    for name in bound:
-        twins = [twin for twin in looks.get(_folded(name), []) if twin not in bound]
+        looks.setdefault(folded(name), []).append(name)
+    bound = merged.bound
+    for name in sorted(bound):
+        twins = [twin for twin in looks.get(folded(name), []) if twin not in bound]
         if twins:
             raise ObligationError(
                 f"An obligation binds the column {name!r}, and the data hold {twins[0]!r}, which "
                 f"differs from it only by case, white space or Unicode normal form.",
                 hint="Rename the column, or tag both.",
             )
-        column = merged.columns.get(name)
-        if name not in seen and column is not None and column.kind != "drop":
+        kind = _needing(name, merged)
+        if name not in seen and kind:
             raise ObligationError(
-                f"The obligation {column.kind!r} binds the column {name!r}, which the data lack.",
+                f"The obligation {kind!r} binds the column {name!r}, which the data lack.",
                 hint="The data are not those that the decision was about; ask again with theirs.",
             )

@@ -13,7 +13,7 @@ from affidavit.policies._manifest import shipped
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["PackTestCase", "PackTestReport", "run_pack_tests"]
+__all__ = ["PackTestCase", "PackTestReport", "check_style", "run_pack_tests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,25 @@ def _lines(file: dict[str, Any], key: str) -> list[int]:
     ]
 
 
+def check_style(directory: Path | None = None, *, opa: str = "opa") -> list[str]:
+    """What ``opa check --strict`` and ``opa fmt --fail`` find in the packs of a folder.
+
+    Args:
+        directory: The folder with the ``.rego`` files; None is the one that comes with Affidavit.
+        opa: The command to check with.
+
+    Raises:
+        NotFoundError: ``opa`` is not installed.
+    """
+    problems = []
+    for arguments in (["check", "--strict", "--bundle", "."], ["fmt", "--fail", "--list", "."]):
+        result = run_opa(arguments, opa=opa, cwd=directory or shipped() / "packs")
+        if result.returncode != 0:
+            text = (result.stdout + result.stderr).strip()
+            problems.append(f"opa {' '.join(arguments)}: {text}")
+    return problems
+
+
 def run_pack_tests(directory: Path | None = None, *, opa: str = "opa") -> PackTestReport:
     """Test the packs of a folder with ``opa test``, ``opa check --strict`` and ``opa fmt``.
 
@@ -84,12 +103,7 @@ def run_pack_tests(directory: Path | None = None, *, opa: str = "opa") -> PackTe
         PolicyEngineError: OPA printed something that cannot be read.
     """
     folder = directory or shipped() / "packs"
-    problems = []
-    for arguments in (["check", "--strict", "--bundle", "."], ["fmt", "--fail", "--list", "."]):
-        result = run_opa(arguments, opa=opa, cwd=folder)
-        if result.returncode != 0:
-            text = (result.stdout + result.stderr).strip()
-            problems.append(f"opa {' '.join(arguments)}: {text}")
+    problems = check_style(folder, opa=opa)
     tested = run_opa(["test", "--format", "json", "--bundle", "."], opa=opa, cwd=folder)
     covered = run_opa(
         ["test", "--coverage", "--format", "json", "--bundle", "."], opa=opa, cwd=folder

@@ -60,7 +60,7 @@ class ServerBundle:
             "--server",
             "--addr",
             address,
-            "--disable-telemetry",
+            "--skip-version-check",
             "--log-level",
             "error",
             *self._verification(verification_key),

@@ -27,6 +27,8 @@ def is_missing(value: object) -> bool:
         return True
     try:
         return bool(value != value)  # noqa: PLR0124  # what is not equal to itself is NaN
+    except ArithmeticError:
+        return True  # a signalling NaN of decimals
     except (TypeError, ValueError):
         return type(value).__name__ == "NAType"
 

@@ -7,15 +7,22 @@ package affidavit
 
 import data.affidavit.access
 import data.affidavit.columns
+import data.affidavit.consent
 import data.affidavit.explanation
 import data.affidavit.fairness
 import data.affidavit.finding
 import data.affidavit.framework_gate
 import data.affidavit.frameworks
+import data.affidavit.kanonymity
 import data.affidavit.laws
+import data.affidavit.licence
+import data.affidavit.limits
 import data.affidavit.promotion
 import data.affidavit.purpose
 import data.affidavit.request
+import data.affidavit.residency
+import data.affidavit.retention
+import data.affidavit.separation
 import data.affidavit.serving
 
 nothing := {
@@ -38,10 +45,10 @@ default data_read := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 data_read := verdict(
 	"data.read",
-	[request.allow, access.allow, purpose.allow, columns.allow, laws.allow],
-	((((request.deny | access.deny) | purpose.deny) | columns.deny) | laws.deny),
-	access.warn | laws.warn,
-	((purpose.obligations | columns.obligations) | laws.obligations),
+	[request.allow, access.allow, separation.allow, purpose.allow, consent.allow, columns.allow, residency.allow, retention.allow, kanonymity.allow, licence.allow, laws.allow],
+	((((((((((request.deny | access.deny) | separation.deny) | purpose.deny) | consent.deny) | columns.deny) | residency.deny) | retention.deny) | kanonymity.deny) | licence.deny) | laws.deny),
+	(((((((access.warn | separation.warn) | purpose.warn) | columns.warn) | retention.warn) | kanonymity.warn) | licence.warn) | laws.warn),
+	(((((separation.obligations | purpose.obligations) | consent.obligations) | columns.obligations) | kanonymity.obligations) | laws.obligations),
 )
 
 default train := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -52,10 +59,10 @@ default train := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 train := verdict(
 	"model.train",
-	[request.allow, access.allow, purpose.allow, columns.allow, laws.allow],
-	((((request.deny | access.deny) | purpose.deny) | columns.deny) | laws.deny),
-	access.warn | laws.warn,
-	columns.obligations | laws.obligations,
+	[request.allow, access.allow, separation.allow, purpose.allow, columns.allow, residency.allow, licence.allow, laws.allow],
+	(((((((request.deny | access.deny) | separation.deny) | purpose.deny) | columns.deny) | residency.deny) | licence.deny) | laws.deny),
+	(((access.warn | separation.warn) | licence.warn) | laws.warn),
+	((separation.obligations | columns.obligations) | laws.obligations),
 )
 
 default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -66,10 +73,10 @@ default serve := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 serve := verdict(
 	"model.serve",
-	[request.allow, access.allow, purpose.allow, columns.allow, serving.allow, laws.allow],
-	(((((request.deny | access.deny) | purpose.deny) | columns.deny) | serving.deny) | laws.deny),
-	((access.warn | serving.warn) | laws.warn),
-	columns.obligations | laws.obligations,
+	[request.allow, access.allow, separation.allow, purpose.allow, columns.allow, residency.allow, licence.allow, serving.allow, limits.allow, laws.allow],
+	(((((((((request.deny | access.deny) | separation.deny) | purpose.deny) | columns.deny) | residency.deny) | licence.deny) | serving.deny) | limits.deny) | laws.deny),
+	((((access.warn | separation.warn) | licence.warn) | serving.warn) | laws.warn),
+	(((separation.obligations | columns.obligations) | limits.obligations) | laws.obligations),
 )
 
 default load := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -80,10 +87,10 @@ default load := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 load := verdict(
 	"model.load",
-	[request.allow, access.allow, serving.allow],
-	((request.deny | access.deny) | serving.deny),
-	access.warn | serving.warn,
-	set(),
+	[request.allow, access.allow, separation.allow, licence.allow, serving.allow, limits.allow],
+	(((((request.deny | access.deny) | separation.deny) | licence.deny) | serving.deny) | limits.deny),
+	(((access.warn | separation.warn) | licence.warn) | serving.warn),
+	separation.obligations,
 )
 
 default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -94,13 +101,10 @@ default promote := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id]
 promote := verdict(
 	"model.promote",
-	[
-		request.allow, access.allow, promotion.allow, fairness.allow, explanation.allow,
-		framework_gate.allow, laws.allow,
-	],
-	((((((request.deny | access.deny) | promotion.deny) | fairness.deny) | explanation.deny) | framework_gate.deny) | laws.deny),
-	((((access.warn | promotion.warn) | fairness.warn) | framework_gate.warn) | laws.warn),
-	set(),
+	[request.allow, access.allow, separation.allow, licence.allow, promotion.allow, fairness.allow, explanation.allow, framework_gate.allow, laws.allow],
+	((((((((request.deny | access.deny) | separation.deny) | licence.deny) | promotion.deny) | fairness.deny) | explanation.deny) | framework_gate.deny) | laws.deny),
+	((((((access.warn | separation.warn) | licence.warn) | promotion.warn) | fairness.warn) | framework_gate.warn) | laws.warn),
+	separation.obligations,
 )
 
 default controls := {"allow": false, "deny": [], "warn": [], "obligations": []}
@@ -125,10 +129,10 @@ default disclose := {"allow": false, "deny": [], "warn": [], "obligations": []}
 #   volatile: [request_id, time]
 disclose := verdict(
 	"record.disclose",
-	[request.allow, access.allow, purpose.allow, columns.allow],
-	(((request.deny | access.deny) | purpose.deny) | columns.deny),
-	access.warn,
-	columns.obligations | {{"kind": "log_full", "columns": [], "parameters": {}}},
+	[request.allow, access.allow, separation.allow, purpose.allow, columns.allow, residency.allow, kanonymity.allow],
+	((((((request.deny | access.deny) | separation.deny) | purpose.deny) | columns.deny) | residency.deny) | kanonymity.deny),
+	((access.warn | separation.warn) | kanonymity.warn),
+	(((separation.obligations | columns.obligations) | kanonymity.obligations) | {{"kind": "log_full", "columns": [], "parameters": {}}}),
 )
 
 # METADATA

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from obliging import oblige
 from pydantic import BaseModel
 
 import affidavit as aff
-from affidavit.policies import CachedEngine, Decision, EmbeddedEngine, Obligation
+from affidavit.policies import Obligation
 
 COLUMNS = ["income", "debt"]
 
@@ -198,22 +199,6 @@ def test_a_served_decision_is_explained_as_the_model_decided(home, risk, loans, 
         aff.explain_decision(aff.prediction_ids()[-1])
 
 
-class Obliging:
-    """The embedded engine with an obligation added to every allowance, as an own pack would."""
-
-    def __init__(self, *obligations: Obligation) -> None:
-        self._inner = CachedEngine(EmbeddedEngine())
-        self._obligations = obligations
-
-    def decide(self, entrypoint, document) -> Decision:
-        import dataclasses
-
-        decision = self._inner.decide(entrypoint, document)
-        if not decision.allow:
-            return decision
-        return dataclasses.replace(decision, obligations=self._obligations)
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -224,10 +209,7 @@ class Obliging:
     ],
 )
 def test_obligations_on_served_features_are_met_in_every_form(home, risk, monkeypatch, given):
-    from affidavit import _serve_plan
-
-    engine = Obliging(Obligation("mask", ("name",)))
-    monkeypatch.setattr(_serve_plan, "engine_for", lambda *_: engine)
+    oblige(monkeypatch, Obligation("mask", ("name",)))
     seen = []
 
     @aff.serve("risk")
@@ -241,10 +223,7 @@ def test_obligations_on_served_features_are_met_in_every_form(home, risk, monkey
 
 
 def test_an_obligation_that_cannot_be_met_on_the_features_denies(home, risk, monkeypatch):
-    from affidavit import _serve_plan
-
-    engine = Obliging(Obligation("mask", ("income",)))
-    monkeypatch.setattr(_serve_plan, "engine_for", lambda *_: engine)
+    oblige(monkeypatch, Obligation("mask", ("income",)))
 
     @aff.serve("risk")
     def predict(features):

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import enum
 import json
+import math
 import os
 import pickle
 import shutil
 import signal
 import threading
 import time
+import uuid
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from real import opa_binary
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies import EmbeddedEngine, build_packs
+from affidavit.policies._canonical import canonical_input
 from affidavit.policies._manifest import file_digest, load_folder, shipped
+
+
+class Text(str):
+    """No text that JSON writers agree about."""
+
+    __slots__ = ()
+
+
+class Colour(enum.Enum):
+    RED = "red"
 
 
 @pytest.fixture
@@ -252,3 +269,68 @@ def test_a_digest_key_hides_the_input(request_for):
     other = EmbeddedEngine(digest_key=b"l" * 32).decide("affidavit/data_read", request_for())
     assert keyed.input_digest.startswith("hmac-sha256:")
     assert keyed.input_digest != other.input_digest
+
+
+plain_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+odd_values = st.sampled_from(
+    [
+        *(float("nan"), float("inf"), 2**53 + 1, -(2**60), "\ud800", b"a", {1}, (1, 2), {1: 2}),
+        *(1.5, 1e16, uuid.UUID(int=1), Colour.RED, dt.date(2026, 1, 1), Text("a")),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(document=st.dictionaries(st.text(), plain_json | odd_values, max_size=4))
+def test_there_is_one_canonical_form_whatever_writes_it(document):
+    """What is written is what the standard library writes, or is refused."""
+    try:
+        written = canonical_input(document)
+    except PolicyEngineError:
+        assert any(not _unquestionable(value) for value in document.values())
+        return
+    separators = (",", ":")
+    slow = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=separators)
+    assert written == slow.encode()
+
+
+def _unquestionable(value):
+    if type(value) in {list, tuple}:
+        return all(map(_unquestionable, value))
+    if type(value) is dict:
+        return all(type(k) is str and _unquestionable(v) for k, v in value.items())
+    if type(value) is float:
+        return math.isfinite(value)
+    if type(value) is int:
+        return abs(value) <= 2**53
+    return type(value) in {str, bool, type(None)} and value != "\ud800"
+
+
+@pytest.mark.parametrize("depth", [31, 32, 33])
+def test_the_limit_of_depth_is_the_same_for_every_way_of_writing(depth):
+    for leaf in ("a", 1.5):
+        deep = leaf
+        for _ in range(depth):
+            deep = [deep]
+        if depth < 32:
+            assert canonical_input({"a": deep})
+        else:
+            with pytest.raises(PolicyEngineError):
+                canonical_input({"a": deep})
+
+
+def test_an_evaluation_leaves_nothing_to_the_next_however_large_it_was(embedded, request_for):
+    fresh = EmbeddedEngine(concurrency=1, deadline_ms=60_000)
+    small = request_for()
+    expected = fresh.decide("affidavit/data_read", small)
+    for size in (0, 10, 5000, 1, 8000, 0):
+        columns = [{"name": f"c{n}", "tags": ["secret"]} for n in range(size)]
+        wide = fresh.decide("affidavit/data_read", request_for(columns=columns))
+        assert wide.allow
+        assert sum(len(o.columns) for o in wide.obligations) == size
+        again = fresh.decide("affidavit/data_read", small)
+        assert (again.allow, again.obligations) == (expected.allow, expected.obligations)

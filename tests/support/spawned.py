@@ -24,3 +24,13 @@ def denied_in_a_process(path: str) -> None:
 def spawned(path: str) -> str:
     Path(path).write_text("it ran")
     return path
+
+
+def pseudonyms_in_a_process(values: list) -> list:
+    import polars as pl
+
+    @aff.data("people", purpose="credit-scoring", columns={"person": ["identifier"]})
+    def read():
+        return pl.DataFrame({"person": values})
+
+    return read()["person"].to_list()

@@ -108,3 +108,35 @@ fraction(text) if {
 	count(text) <= 10
 	digits(substring(text, 1, -1), count(text) - 1)
 }
+
+weekdays := ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+# Whether the present falls into hours of the week: days, from and until in minutes of an offset
+# from UTC. Undefined for hours that cannot be read.
+within(hours) := holds if {
+	local := now + zone(object.get(hours, "offset", "Z"))
+	begins := minutes(hours.from)
+	ends := minutes(hours.until)
+	begins < ends
+	days_of_week := object.get(hours, "days", weekdays)
+	is_array(days_of_week)
+
+	# 1970-01-01 was a Thursday.
+	today := weekdays[(floor(local / 86400) + 3) % 7]
+	minute := floor((local % 86400) / 60)
+	holds := all_true([today in days_of_week, minute >= begins, minute < ends])
+}
+
+all_true(values) := count([value | some value in values; value == true]) == count(values)
+
+# Minutes since midnight of a time such as 08:30; a day may end at 24:00.
+minutes(text) := (hour * 60) + minute if {
+	is_string(text)
+	count(text) == 5
+	substring(text, 2, 1) == ":"
+	digits(concat("", [substring(text, 0, 2), substring(text, 3, 2)]), 4)
+	hour := number(text, 0, 2)
+	minute := number(text, 3, 2)
+	minute <= 59
+	(hour * 60) + minute <= 1440
+}

@@ -50,6 +50,15 @@ matches(patterns, values) if {
 	value in patterns
 }
 
+untagged := {column.name |
+	input.action == "data.read"
+	some column in input.columns
+	count(column.tags) == 0
+}
+
+# What the data do not say is not permitted.
+untagged_permitted if data.columns.untagged in {"allow", "warn"}
+
 effects contains {"kind": rule.obligation, "parameters": object.get(rule, "parameters", {})} if {
 	some rule in choice
 	rule.obligation != "none"
@@ -93,4 +102,28 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 	data.columns.tags[tag]
 	not choice[tag]
 	message := concat("", ["No rule of the tag ", finding.quoted(tag), " fits this action, purpose and role."])
+}
+
+# METADATA
+# title: Every column of a read has a tag, where the data ask for it
+# custom:
+#   rule: columns.untagged
+#   severity: medium
+#   clause: GDPR Art. 5(1)(c), 30
+deny contains finding.of(rego.metadata.rule(), message) if {
+	some name in untagged
+	not untagged_permitted
+	message := concat("", ["The column ", finding.quoted(name), " has no tag, so nobody knows what it holds."])
+}
+
+# METADATA
+# title: A column of a read has no tag
+# custom:
+#   rule: columns.untagged_noted
+#   severity: low
+#   clause: GDPR Art. 5(1)(c), 30
+warn contains finding.of(rego.metadata.rule(), message) if {
+	some name in untagged
+	data.columns.untagged == "warn"
+	message := concat("", ["The column ", finding.quoted(name), " has no tag, so nobody knows what it holds."])
 }

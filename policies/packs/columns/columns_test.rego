@@ -54,3 +54,24 @@ test_a_tag_without_a_fitting_rule_denies if {
 	"columns.no_rule" in rules with data.columns.tags as {"odd": {"rules": [{"obligation": "none"}]}}
 		with input as having(["odd"])
 }
+
+bare := object.union(having(["personal"]), {"columns": [{"name": "a", "tags": ["personal"]}, {"name": "b", "tags": []}]})
+
+warned := {w.rule | some w in columns.warn}
+
+test_an_untagged_column_is_let_pass_noted_or_denied_as_the_data_say if {
+	columns.allow with input as bare
+	warned == set() with input as bare
+	columns.allow with input as bare with data.columns.untagged as "warn"
+	warned == {"columns.untagged_noted"} with input as bare with data.columns.untagged as "warn"
+	rules == {"columns.untagged"} with input as bare with data.columns.untagged as "deny"
+	not columns.allow with input as bare with data.columns.untagged as "deny"
+}
+
+test_what_is_done_with_untagged_columns_must_be_said if {
+	"columns.untagged" in rules with input as bare with data.columns.untagged as null
+}
+
+test_only_reads_need_tags if {
+	columns.allow with input as object.union(bare, {"action": "model.train"}) with data.columns.untagged as "deny"
+}

@@ -8,6 +8,7 @@
 package affidavit.promotion
 
 import data.affidavit.finding
+import data.affidavit.separation
 import data.affidavit.settings
 
 default allow := false
@@ -16,6 +17,9 @@ allow if {
 	provenance_satisfied
 	evaluation_satisfied
 	approval_satisfied
+	lineage_satisfied
+	signature_satisfied
+	settings.tier_known
 	count(deny) == 0
 }
 
@@ -24,8 +28,10 @@ provenance_satisfied if settings.waived("provenance")
 provenance_satisfied if {
 	provenance_present
 	provenance_verified
-	settings.fresh(input.evidence.provenance.time)
+	provenance_fresh
 }
+
+provenance_fresh if settings.fresh(input.evidence.provenance.time)
 
 provenance_present if is_object(input.evidence.provenance)
 
@@ -91,32 +97,35 @@ below(value, bound) if {
 	value <= bound.max
 }
 
+lineage_satisfied if settings.waived("lineage")
+
+# Each input of the training is one whose governed reading is on record.
+lineage_satisfied if {
+	input.evidence.lineage.verified == true
+	input.evidence.lineage.inputs > 0
+	input.evidence.lineage.ungoverned == 0
+}
+
+signature_satisfied if settings.waived("signature")
+
+signature_satisfied if input.evidence.signature.verified == true
+
 approval_satisfied if settings.waived("approval")
 
 approval_satisfied if {
-	finding.stated(trainer)
 	count(approvers) >= settings.effective.approvals.minimum
 	is_number(settings.effective.approvals.minimum)
 }
 
-trainer := identity(input.evidence.provenance.trainer)
-
-# Whoever ran what the model came out of, through its inputs too.
-makers := {trainer} | {identity(maker) |
-	some maker in object.get(input.evidence.provenance, "makers", [])
-}
-
-approvers := {identity(approval.approver) |
+# Distinct people, none of whom has a part that excludes approving.
+approvers := {separation.identity(approval.approver) |
 	some approval in input.evidence.approvals
 	approval.verified == true
 	finding.stated(approval.approver)
 	approval.outcome == "approved"
 	settings.fresh(approval.time)
-	not identity(approval.approver) in makers
+	not separation.barred(approval.approver, "approver")
 }
-
-# Two spellings of one name are one person.
-identity(name) := lower(trim_space(name)) if is_string(name)
 
 # METADATA
 # title: The training is on record
@@ -150,7 +159,7 @@ deny contains finding.of(rego.metadata.rule(), "The provenance of the training r
 deny contains finding.of(rego.metadata.rule(), "The provenance of the training run is older than the policy allows, or its time is not usable.") if {
 	not settings.waived("provenance")
 	provenance_present
-	not settings.fresh(input.evidence.provenance.time)
+	not provenance_fresh
 }
 
 # METADATA
@@ -178,6 +187,36 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 }
 
 # METADATA
+# title: What the model was trained on was read under a policy
+# custom:
+#   rule: promotion.lineage
+#   severity: high
+#   clause: EU AI Act Art. 10(2)(b), 12
+deny contains finding.of(rego.metadata.rule(), "The training has no input whose governed reading is on record, or has one whose is not.") if {
+	not lineage_satisfied
+}
+
+# METADATA
+# title: The model's file is signed
+# custom:
+#   rule: promotion.signature
+#   severity: high
+#   clause: EU AI Act Art. 15(5)
+deny contains finding.of(rego.metadata.rule(), "No signature of the model's file that verifies is on record.") if {
+	not signature_satisfied
+}
+
+# METADATA
+# title: The model's tier is one of those with settings
+# custom:
+#   rule: promotion.tier_unknown
+#   severity: high
+#   clause: EU AI Act Art. 9
+deny contains finding.of(rego.metadata.rule(), "The policy data set thresholds by tier, and the model declares no tier, several, or one without settings.") if {
+	not settings.tier_known
+}
+
+# METADATA
 # title: Enough people approved, and none of them had a part in making the model
 # custom:
 #   rule: promotion.approval_missing
@@ -199,5 +238,5 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 #   clause: EU AI Act Art. 14
 warn contains finding.of(rego.metadata.rule(), "An approval by the trainer, or by who ran what the model came out of, was not counted.") if {
 	some approval in input.evidence.approvals
-	identity(approval.approver) in makers
+	separation.identity(approval.approver) in separation.makers
 }

@@ -111,3 +111,56 @@ test_declaring_nothing_warns_or_denies if {
 	rules == {"promotion.fairness_undeclared"} with input as with_evidence(none)
 		with data.promotion.fairness.require_declared as true
 }
+
+test_a_provenance_without_a_time_is_stale if {
+	denied_by("promotion.provenance_stale", [{"op": "remove", "path": "/evidence/provenance/time"}])
+}
+
+test_lineage_can_be_required if {
+	required := object.union(data.promotion.require, {"lineage": true})
+	every lineage in [
+		{}, {"verified": true, "inputs": 0, "ungoverned": 0}, {"verified": true, "inputs": 2, "ungoverned": 1},
+		{"verified": "true", "inputs": 2, "ungoverned": 0}, {"verified": true, "inputs": 2},
+	] {
+		rules == {"promotion.lineage"} with input as with_evidence([{"op": "add", "path": "/evidence/lineage", "value": lineage}])
+			with data.promotion.require as required
+	}
+	rules == {"promotion.lineage"} with input as asking with data.promotion.require as required
+	whole := {"verified": true, "inputs": 2, "ungoverned": 0}
+	affidavit.promote.allow with input as with_evidence([{"op": "add", "path": "/evidence/lineage", "value": whole}])
+		with data.promotion.require as required
+}
+
+test_a_signature_can_be_required if {
+	required := object.union(data.promotion.require, {"signature": true})
+	rules == {"promotion.signature"} with input as asking with data.promotion.require as required
+	every verified in [false, "true", null] {
+		changes := [{"op": "add", "path": "/evidence/signature", "value": {"verified": verified}}]
+		rules == {"promotion.signature"} with input as with_evidence(changes) with data.promotion.require as required
+	}
+	signed := [{"op": "add", "path": "/evidence/signature", "value": {"verified": true}}]
+	affidavit.promote.allow with input as with_evidence(signed) with data.promotion.require as required
+}
+
+tiered(tier) := with_evidence([{"op": "add", "path": "/resource/attributes", "value": {"tier": tier}}])
+
+test_a_tier_has_settings_of_its_own if {
+	tiers := {"high": {"approvals": {"minimum": 2}}, "low": {"require": {"approval": false, "fairness": false}}}
+	rules == {"promotion.approval_missing"} with input as tiered("high") with data.promotion.tiers as tiers
+	affidavit.promote.allow with input as tiered("low") with data.promotion.tiers as tiers
+	affidavit.promote.allow with input as tiered("high") with data.promotion.tiers as tiers
+		with data.promotion.models as {"credit-risk": {"approvals": {"minimum": 1}}}
+}
+
+test_a_model_without_one_of_the_tiers_is_denied_where_tiers_are_set if {
+	tiers := {"high": {"approvals": {"minimum": 1}}}
+	every request in [asking, tiered("hihg"), tiered(7), tiered(["high"])] {
+		rules == {"promotion.tier_unknown"} with input as request with data.promotion.tiers as tiers
+	}
+	twice := [
+		{"op": "add", "path": "/resource/attributes", "value": {"tier": "high"}},
+		{"op": "replace", "path": "/resource/tags", "value": ["tier:low"]},
+	]
+	rules == {"promotion.tier_unknown"} with input as with_evidence(twice) with data.promotion.tiers as tiers
+	affidavit.promote.allow with input as tiered("hihg")
+}

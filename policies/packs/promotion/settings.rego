@@ -4,12 +4,22 @@
 package affidavit.settings
 
 import data.affidavit.clock
+import data.affidavit.tier
 
-# What a model's own entry says goes before the general settings.
+# What a model's own entry says goes before its tier's, and that before the general settings.
 effective := object.union(
-	object.remove(data.promotion, ["models"]),
+	object.union(object.remove(data.promotion, ["models", "tiers"]), of_tier),
 	object.get(data.promotion.models, input.resource.name, {}),
 )
+
+default of_tier := {}
+
+of_tier := data.promotion.tiers[tier.name]
+
+# Where tiers are set, a model that has none of them escapes them all.
+tier_known if count(data.promotion.tiers) == 0
+
+tier_known if data.promotion.tiers[tier.name]
 
 # A kind of evidence is left out only by an explicit false.
 waived(kind) if effective.require[kind] == false

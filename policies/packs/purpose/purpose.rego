@@ -1,6 +1,8 @@
 # METADATA
 # title: Purpose
-# description: Data are used for a stated purpose, and a declared dataset only for its own.
+# description: >-
+#   Data are used for a stated purpose, and a declared dataset only for its own, on a stated lawful
+#   basis; where that is consent, only for those who gave it.
 # related_resources:
 #   - https://eur-lex.europa.eu/eli/reg/2016/679/oj
 package affidavit.purpose
@@ -37,6 +39,15 @@ permitted if {
 permitted if {
 	input.action == "data.read"
 	input.purpose in dataset.purposes
+}
+
+permitted if further
+
+# A purpose that is held to be compatible with the declared ones (GDPR Art. 6(4)).
+further if {
+	input.action == "data.read"
+	not input.purpose in dataset.purposes
+	input.purpose in dataset.compatible
 }
 
 permitted if {
@@ -94,6 +105,20 @@ lawful if {
 
 lawful if not stated
 
+# METADATA
+# title: A further purpose was held to be compatible
+# custom:
+#   rule: purpose.compatible
+#   severity: low
+#   clause: GDPR Art. 6(4)
+warn contains finding.of(rego.metadata.rule(), message) if {
+	further
+	message := concat("", [
+		"The purpose ", finding.quoted(input.purpose), " is not one that the data were collected for; it is declared as compatible.",
+	])
+}
+
+# Obligations of the dataset itself.
 # Obligations of the dataset itself.
 obligations contains {"kind": "limit_rows", "columns": [], "parameters": {"rows": dataset.max_rows}} if {
 	is_number(dataset.max_rows)
