@@ -8,6 +8,7 @@ from typing import Any
 
 from affidavit._approvals import makers, standing_approvals
 from affidavit._evidence import attributed_statement
+from affidavit._facts import collect_facts
 from affidavit._gate_lineage import lineage_evidence
 from affidavit._gate_result import (
     EXIT_ALLOWED,
@@ -22,7 +23,7 @@ from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
 from affidavit._policy import rule
-from affidavit._question import Question
+from affidavit._question import Question, system_tags
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
@@ -81,7 +82,7 @@ def gate(
         return without(Fault("evidence-missing", reference, f"{error.message} {error.hint}"))
     now = effective_time or timestamp()
     try:
-        evidence, sensitive, entries = _weighed(home, found, at=now, live=not effective_time)
+        evidence, sensitive, entries = _weighed(home, settings, found, effective_time, now)
     except VerificationError as error:
         where = "evidence" if error.index is None else f"entry {error.index}"
         fault = Fault("evidence-invalid", where, error.message, error.index)
@@ -93,7 +94,7 @@ def gate(
         found.name,
         found.digest,
         str(settings.systems.get(found.name, {}).get("purpose", "")),
-        tags=_tier(settings, found.name),
+        tags=system_tags(settings, found.name),
         extra={"evidence": evidence, "declared": {"sensitive": sensitive}},
     )
     ruling = rule(home, settings, question, time=now)
@@ -124,12 +125,17 @@ def gate(
 
 
 def _weighed(
-    home: Home, found: ModelReference, *, at: str, live: bool
+    home: Home, settings: Settings, found: ModelReference, effective_time: str, now: str
 ) -> tuple[dict[str, Any], list[str], list[int]]:
-    """Return what `collect_evidence` does, with the waivers."""
+    """Return what `collect_evidence` does, with the facts that frameworks ask for and waivers."""
     try:
         evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
-        waivers, read = waiver_evidence(home, found.name, found.digest, at=at)
+        if settings.systems.get(found.name, {}).get("frameworks"):
+            facts = collect_facts(home, settings, found, until=effective_time)
+            evidence["facts"] = facts
+            shown = {entry for fact in facts.values() for entry in fact["entries"]}
+            entries += sorted(shown - set(entries))
+        waivers, read = waiver_evidence(home, found.name, found.digest, at=now)
     except (KeyError, TypeError, AttributeError) as error:
         # Signed, in the log, and yet not shaped as its predicate type says.
         raise VerificationError(
@@ -138,7 +144,7 @@ def _weighed(
     if waivers:
         evidence["waivers"] = waivers
         entries += [index for index in read if index not in entries]
-        if live:
+        if not effective_time:
             # A clock that was set back must not bring an expired waiver to life.
             evidence["logged_until"] = Reader(home).latest_decision()
     return evidence, sensitive, entries
@@ -249,8 +255,3 @@ def _instant(text: str) -> bool:
     except ValueError:
         return False
     return moment.utcoffset() == dt.timedelta(0) and text.endswith("Z")
-
-
-def _tier(settings: Settings, name: str) -> list[str]:
-    tier = settings.systems.get(name, {}).get("tier", "")
-    return [f"tier:{tier}"] if tier else []

@@ -322,6 +322,9 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, declared in content.get(kind, {}).items():
             if not isinstance(declared, dict):
                 raise ConfigurationError(f"{kind}.{name} is {declared!r}, not a section.")
+    for kind in ("datasets", "systems"):
+        for name, declared in content.get(kind, {}).items():
+            yield f"{kind}.{name}.frameworks", declared.get("frameworks", [])
     for name, dataset in content.get("datasets", {}).items():
         columns = dataset.get("columns", {})
         if not isinstance(columns, dict):

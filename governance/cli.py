@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from affidavit import __version__
+from affidavit._cli_controls import register_controls
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
 from affidavit._cli_files import register_files
@@ -56,7 +57,8 @@ def main() -> None:
         app()
     except AffidavitError as error:
         print_error(error, as_json=as_json)
-        sys.exit(_gate_code(error) if sys.argv[1:2] == ["gate"] else _exit_code(error))
+        gated = sys.argv[1:2] in (["gate"], ["controls"])
+        sys.exit(_gate_code(error) if gated else _exit_code(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -216,6 +218,7 @@ def demo(
 
 register_gate(app)
 register_verify(app)
+register_controls(app)
 register_show(app)
 register_proof(app)
 register_timestamp(app)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from affidavit.policies._detect import TagProposal, propose_tags
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
+    from affidavit.policies._frameworks import EVIDENCE_KINDS, Clause, Framework, frameworks
     from affidavit.policies._hidden import check_fields, nested_fields, value_fields
     from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
@@ -45,10 +46,13 @@ _SOURCES = {
     "Bundle": "affidavit.policies._manifest",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
+    "Clause": "affidavit.policies._frameworks",
     "Decision": "affidavit.policies._decision",
+    "EVIDENCE_KINDS": "affidavit.policies._frameworks",
     "EmbeddedEngine": "affidavit.policies._embedded",
     "Engine": "affidavit.policies._engine",
     "Finding": "affidavit.policies._decision",
+    "Framework": "affidavit.policies._frameworks",
     "Obligation": "affidavit.policies._decision",
     "OpaServerEngine": "affidavit.policies._server",
     "PackTestCase": "affidavit.policies._packtest",
@@ -65,6 +69,7 @@ _SOURCES = {
     "canonical_input": "affidavit.policies._canonical",
     "check_fields": "affidavit.policies._hidden",
     "check_packs": "affidavit.policies._build",
+    "frameworks": "affidavit.policies._frameworks",
     "check_style": "affidavit.policies._packtest",
     "host_builtins": "affidavit.policies._builtins",
     "judged_rules": "affidavit.policies._rules",
@@ -86,15 +91,18 @@ _SOURCES = {
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
+    "EVIDENCE_KINDS",
     "TAGS_KEY",
     "AppliedObligation",
     "Bundle",
     "CacheProfile",
     "CachedEngine",
+    "Clause",
     "Decision",
     "EmbeddedEngine",
     "Engine",
     "Finding",
+    "Framework",
     "Obligation",
     "OpaServerEngine",
     "PackTestCase",
@@ -111,6 +119,7 @@ __all__ = [
     "check_fields",
     "check_packs",
     "check_style",
+    "frameworks",
     "host_builtins",
     "judged_rules",
     "merge_obligations",

@@ -28,7 +28,6 @@ BEGINNING = threading.Lock()
 _USUAL_PAGES = runtime._DEFAULT_MEMORY_PAGES  # noqa: SLF001  # no setting reaches it
 
 
-
 class _Instance(OpaPolicyInstance):
     def _dispatch_builtin(self, builtin_id: int, ctx: int, arg_addrs: list[int]) -> int:
         try:

@@ -11,6 +11,7 @@ kinds := {
 	"model.train": "model",
 	"model.serve": "model",
 	"model.promote": "model",
+	"model.assess": "model",
 	"model.load": "model",
 	"record.disclose": "record",
 }
