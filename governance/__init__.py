@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         explain_decision,
     )
     from affidavit._evidence import verified_statement
-    from affidavit._gate import GateResult, collect_evidence, gate
+    from affidavit._gate import collect_evidence, gate
+    from affidavit._gate_result import GateResult
     from affidavit._home import Home, create_home, open_home
     from affidavit._measure import Evaluation, evaluate, explain_model
     from affidavit._model_reference import ModelReference
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from affidavit._train import train
     from affidavit._untagged import UntaggedColumnsWarning
     from affidavit._verify_home import verify_home
+    from affidavit._waive import waive, withdraw_waiver
+    from affidavit._waivers import Waiver, read_waivers
     from affidavit.errors import AffidavitError, PolicyDenied
 
 __version__ = "0.1.0"
@@ -45,7 +48,7 @@ _SOURCES = {
     "Entry": "affidavit._read_entries",
     "Evaluation": "affidavit._measure",
     "EvidenceGapWarning": "affidavit._recording",
-    "GateResult": "affidavit._gate",
+    "GateResult": "affidavit._gate_result",
     "Home": "affidavit._home",
     "ModelReference": "affidavit._model_reference",
     "PolicyDenied": "affidavit.errors",
@@ -54,6 +57,7 @@ _SOURCES = {
     "ServedDecision": "affidavit._decisions",
     "Settings": "affidavit._settings",
     "UntaggedColumnsWarning": "affidavit._untagged",
+    "Waiver": "affidavit._waivers",
     "approve": "affidavit._approve",
     "collect_evidence": "affidavit._gate",
     "create_home": "affidavit._home",
@@ -67,11 +71,14 @@ _SOURCES = {
     "load_settings": "affidavit._settings",
     "open_home": "affidavit._home",
     "prediction_ids": "affidavit._context",
+    "read_waivers": "affidavit._waivers",
     "run": "affidavit._run",
     "serve": "affidavit._serve",
     "train": "affidavit._train",
     "verified_statement": "affidavit._evidence",
     "verify_home": "affidavit._verify_home",
+    "waive": "affidavit._waive",
+    "withdraw_waiver": "affidavit._waive",
 }
 
 __all__ = [
@@ -89,6 +96,7 @@ __all__ = [
     "ServedDecision",
     "Settings",
     "UntaggedColumnsWarning",
+    "Waiver",
     "__version__",
     "approve",
     "collect_evidence",
@@ -103,11 +111,14 @@ __all__ = [
     "load_settings",
     "open_home",
     "prediction_ids",
+    "read_waivers",
     "run",
     "serve",
     "train",
     "verified_statement",
     "verify_home",
+    "waive",
+    "withdraw_waiver",
 ]
 
 if not TYPE_CHECKING:

@@ -133,7 +133,7 @@ def _all_named(reader: Reader, name: str) -> Iterator[int]:
 
 
 def _about(reader: Reader, digest: str) -> Iterator[int]:
-    for kind in ("run", "evaluation", "explanation", "approval", "verdict"):
+    for kind in ("run", "evaluation", "explanation", "approval", "waiver", "verdict"):
         yield from reader.evidence(digest, kind)
 
 

@@ -62,7 +62,7 @@ def list_keys(
 def add_key(
     identity: Annotated[str, typer.Argument(help="Whose key it is, such as an e-mail address.")],
     *,
-    role: Annotated[str, typer.Option(help="approver or recorder.")] = "approver",
+    role: Annotated[str, typer.Option(help="approver, waiver or recorder.")] = "approver",
     public: Public = None,
     uri: Uri = "",
     as_json: AsJson = False,

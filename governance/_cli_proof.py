@@ -110,7 +110,7 @@ def _check_proof(
         )
     found = TlogProof.parse(read_file(check))
     head = found.verify(read_file(entry), NoteVerifier.parse(_text(key)))
-    witnesses = _witnesses(witness_keys)
+    witnesses = read_witnesses(witness_keys)
     if witnesses:
         check_quorum(found.checkpoint, witnesses, quorum or len(witnesses))
     if as_json:
@@ -185,7 +185,7 @@ def cosign(
             hint="Give --witness URL and --key FILE once for each witness.",
         )
     _, home = present()
-    pairs = zip(witness_url, _witnesses(key), strict=True)
+    pairs = zip(witness_url, read_witnesses(key), strict=True)
     done = ask(home, [WitnessAddress(*pair) for pair in pairs], quorum or len(key))
     names = [one.witness.name for one in done.cosignatures]
     if as_json:
@@ -264,7 +264,7 @@ def show_bundle(path: Path, against: BundleChecks, *, as_json: bool) -> None:
     report = verify_bundle(
         read_file(path),
         NoteVerifier.parse(_text(against.key)),
-        witnesses=_witnesses(against.witness_keys),
+        witnesses=read_witnesses(against.witness_keys),
         quorum=against.quorum,
         authorities=[TimeStampAuthority.parse(read_file(one)) for one in against.tsa_certs],
     )
@@ -313,11 +313,12 @@ def check_witnesses(
             "There is no checkpoint that witnesses cosigned.",
             hint="Run `affidavit cosign`, or give one with --checkpoint.",
         )
-    found = check_quorum(note, _witnesses(keys), quorum or len(keys))
+    found = check_quorum(note, read_witnesses(keys), quorum or len(keys))
     return [one.witness.name for one in found]
 
 
-def _witnesses(paths: list[Path]) -> list[WitnessVerifier]:
+def read_witnesses(paths: list[Path]) -> list[WitnessVerifier]:
+    """Return the witnesses whose public keys some files hold."""
     from affidavit.lineage import WitnessVerifier
 
     return [WitnessVerifier.parse(_text(path)) for path in paths]

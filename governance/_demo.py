@@ -17,7 +17,8 @@ from typing import Any
 import affidavit as aff
 from affidavit._approve import approve
 from affidavit._demo_data import PLANTED_REFUSALS, SCENARIOS, lending_frame, referral_frame
-from affidavit._gate import GateResult, gate
+from affidavit._gate import gate
+from affidavit._gate_result import GateResult
 from affidavit._home import Home, create_home
 from affidavit._serve import prediction_ids
 from affidavit._settings import Settings, load_settings

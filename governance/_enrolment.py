@@ -79,7 +79,7 @@ def enrol(
     Args:
         home: Whose log.
         identity: Whose key it is.
-        role: ``approver`` or ``recorder``.
+        role: ``approver``, ``recorder`` or ``waiver``.
         actor: Who enrols it.
         public: The public half of a key that stays with its holder, in PEM or DER.
         uri: Where a key is that stays in a device or service. Without this and `public` a new key
@@ -92,7 +92,7 @@ def enrol(
     if role not in PERSONAL_ROLES:
         raise ConfigurationError(
             f"The role {role!r} is not one that a person is enrolled in.",
-            hint=f"There are {' and '.join(PERSONAL_ROLES)}.",
+            hint=f"There are {', '.join(PERSONAL_ROLES)}.",
         )
     name = person_name(identity, role)
 

@@ -1,93 +1,37 @@
-"""The gate: signed evidence in, a signed verdict out.
-
-Exit codes: 0 allowed, 1 denied, 2 usage, 3 the policy engine could not decide, 4 evidence that
-cannot be verified.
-"""
+"""The gate: signed evidence in, a signed verdict out."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from affidavit._approvals import makers, standing_approvals
-from affidavit._context import acting
 from affidavit._evidence import attributed_statement
+from affidavit._facts import collect_facts
 from affidavit._gate_lineage import lineage_evidence
+from affidavit._gate_result import (
+    EXIT_ALLOWED,
+    EXIT_DENIED,
+    EXIT_ENGINE,
+    EXIT_EVIDENCE,
+    STAGES,
+    GateResult,
+)
+from affidavit._gate_verdict import verdict_statement
 from affidavit._home import Home
 from affidavit._model_reference import ModelReference
 from affidavit._models import resolve
-from affidavit._policy import Ruling, rule
-from affidavit._question import Question
+from affidavit._policy import rule
+from affidavit._question import Question, system_tags
 from affidavit._read import Reader
 from affidavit._recording import record
 from affidavit._settings import Settings
 from affidavit._spools import settle
 from affidavit._verify_home import verify_home
+from affidavit._waivers import applied_waivers, waiver_evidence
 from affidavit.errors import ConfigurationError, FairnessError, NotFoundError, VerificationError
-from affidavit.lineage import (
-    EVALUATION_FIELD,
-    RUN_FIELD,
-    VERDICT,
-    VERDICT_FIELD,
-    Fault,
-    Resource,
-    Statement,
-    parse_json,
-    timestamp,
-)
-from affidavit.policies import Decision
-
-STAGES = ("promote",)
-_MOST_ATTESTATIONS = 100
-EXIT_ALLOWED, EXIT_DENIED, EXIT_USAGE, EXIT_ENGINE, EXIT_EVIDENCE = 0, 1, 2, 3, 4
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """What the gate decided.
-
-    Args:
-        name: The system.
-        stage: The stage.
-        digest: The model's digest; empty where there is none.
-        exit_code: What the process ends with.
-        decision: The policy's decision; None where none could be asked for.
-        decision_id: Its id in the ledger.
-        evidence: The evidence documents that the policy saw.
-        faults: What could not be verified.
-    """
-
-    name: str
-    stage: str
-    digest: str
-    exit_code: int
-    decision: Decision | None
-    decision_id: str
-    evidence: Mapping[str, Any]
-    faults: tuple[Fault, ...] = ()
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the model may pass."""
-        return self.exit_code == EXIT_ALLOWED
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result, JSON-safe."""
-        decision = self.decision.to_dict() if self.decision else None
-        return {
-            "ok": self.allowed,
-            "name": self.name,
-            "stage": self.stage,
-            "digest": self.digest,
-            "exit_code": self.exit_code,
-            "decision_id": self.decision_id,
-            "decision": decision,
-            "evidence": dict(self.evidence),
-            "errors": [fault.to_dict() for fault in self.faults],
-        }
+from affidavit.lineage import EVALUATION_FIELD, RUN_FIELD, Fault, parse_json, timestamp
 
 
 def gate(
@@ -109,12 +53,11 @@ def gate(
             to a question of what would be: it is recorded as a decision, and no verdict is signed.
 
     Returns:
-        What was decided. Where the engine could not decide there is no verdict, and an earlier one
-        stands.
+        What was decided. Where the engine could not decide, or the evidence is missing or does not
+        verify, there is no verdict, and an earlier one stands.
 
     Raises:
         ConfigurationError: The stage or the time is not one.
-        NotFoundError: There is no such model.
         LedgerError: The verdict cannot be recorded.
     """
     if stage not in STAGES:
@@ -126,21 +69,24 @@ def gate(
     # Before anything is looked up: an edited index could name another model, or none.
     settle(home)
     report = verify_home(home)
+    name = reference.partition("@")[0]
+
+    def without(*faults: Fault, digest: str = "") -> GateResult:
+        return GateResult(name, stage, digest, EXIT_EVIDENCE, None, "", {}, faults, effective_time)
+
     if not report.ok:
-        name = reference.partition("@")[0]
-        return GateResult(name, stage, "", EXIT_EVIDENCE, None, "", {}, report.errors)
-    found = resolve(home, reference)
+        return without(*report.errors)
     try:
-        evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
+        found = resolve(home, reference)
+    except NotFoundError as error:
+        return without(Fault("evidence-missing", reference, f"{error.message} {error.hint}"))
+    now = effective_time or timestamp()
+    try:
+        evidence, sensitive, entries = _weighed(home, settings, found, effective_time, now)
     except VerificationError as error:
         where = "evidence" if error.index is None else f"entry {error.index}"
         fault = Fault("evidence-invalid", where, error.message, error.index)
-        return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
-    except (KeyError, TypeError, AttributeError) as error:
-        # Signed, in the log, and yet not shaped as its predicate type says.
-        message = f"a statement about the model lacks what its type requires: {error!r}."
-        fault = Fault("evidence-invalid", "evidence", message)
-        return GateResult(found.name, stage, found.digest, EXIT_EVIDENCE, None, "", {}, (fault,))
+        return without(fault, digest=found.digest)
     question = Question(
         "affidavit/promote",
         "model.promote",
@@ -148,17 +94,60 @@ def gate(
         found.name,
         found.digest,
         str(settings.systems.get(found.name, {}).get("purpose", "")),
-        tags=_tier(settings, found.name),
+        tags=system_tags(settings, found.name),
         extra={"evidence": evidence, "declared": {"sensitive": sensitive}},
     )
-    ruling = rule(home, settings, question, time=effective_time)
+    ruling = rule(home, settings, question, time=now)
     decision = ruling.decision
     refused = EXIT_DENIED if decision.trustworthy else EXIT_ENGINE
     code = EXIT_ALLOWED if decision.allow else refused
     if decision.trustworthy and not effective_time:
-        statement = _verdict(home, settings, found, stage=stage, ruling=ruling, entries=entries)
+        statement = verdict_statement(
+            home,
+            settings,
+            found,
+            stage=stage,
+            ruling=ruling,
+            entries=entries,
+            waivers=applied_waivers(decision, evidence),
+        )
         record(home, settings, f"verdict on {found.name}", statement)
-    return GateResult(found.name, stage, found.digest, code, decision, ruling.id, evidence)
+    return GateResult(
+        found.name,
+        stage,
+        found.digest,
+        code,
+        decision,
+        ruling.id,
+        evidence,
+        effective_time=effective_time,
+    )
+
+
+def _weighed(
+    home: Home, settings: Settings, found: ModelReference, effective_time: str, now: str
+) -> tuple[dict[str, Any], list[str], list[int]]:
+    """Return what `collect_evidence` does, with the facts that frameworks ask for and waivers."""
+    try:
+        evidence, sensitive, entries = collect_evidence(home, found.digest, found.entry)
+        if settings.systems.get(found.name, {}).get("frameworks"):
+            facts = collect_facts(home, settings, found, until=effective_time)
+            evidence["facts"] = facts
+            shown = {entry for fact in facts.values() for entry in fact["entries"]}
+            entries += sorted(shown - set(entries))
+        waivers, read = waiver_evidence(home, found.name, found.digest, at=now)
+    except (KeyError, TypeError, AttributeError) as error:
+        # Signed, in the log, and yet not shaped as its predicate type says.
+        raise VerificationError(
+            f"A statement about the model lacks what its type requires: {error!r}."
+        ) from error
+    if waivers:
+        evidence["waivers"] = waivers
+        entries += [index for index in read if index not in entries]
+        if not effective_time:
+            # A clock that was set back must not bring an expired waiver to life.
+            evidence["logged_until"] = Reader(home).latest_decision()
+    return evidence, sensitive, entries
 
 
 def collect_evidence(
@@ -260,64 +249,9 @@ def _fairness(home: Home, ours: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _verdict(
-    home: Home,
-    settings: Settings,
-    found: ModelReference,
-    *,
-    stage: str,
-    ruling: Ruling,
-    entries: list[int],
-) -> Statement:
-    """Return the verification summary (SLSA v1.0, verification_summary, §Fields)."""
-    from affidavit import __version__
-
-    name, decision = found.name, ruling.decision
-    passed = decision.allow
-    bundle = decision.bundle_digest.removeprefix("sha256:")
-    predicate: dict[str, Any] = {
-        "verifier": {"id": "urn:affidavit:gate", "version": {"affidavit": __version__}},
-        "timeVerified": timestamp(),
-        "resourceUri": f"urn:affidavit:model:{name}",
-        "policy": {"uri": f"urn:affidavit:policy:{decision.entrypoint}"},
-        "inputAttestations": [],
-        "verificationResult": "PASSED" if passed else "FAILED",
-        "verifiedLevels": [f"AFFIDAVIT_{stage.upper()}" if passed else "FAILED"],
-        "slsaVersion": "1.0",
-        VERDICT_FIELD: {
-            "name": name,
-            "stage": stage,
-            "actor": acting(settings),
-            "decision": ruling.id,
-            "entries": entries,
-            "deny": decision.to_dict()["deny"],
-            "warn": decision.to_dict()["warn"],
-        },
-    }
-    if len(entries) <= _MOST_ATTESTATIONS:
-        # All or none: a list that is not empty names every attestation that was used.
-        predicate["inputAttestations"] = [
-            {
-                "uri": f"urn:affidavit:entry:{index}",
-                "digest": {"sha256": hashlib.sha256(home.ledger.entry(index)).hexdigest()},
-            }
-            for index in entries
-        ]
-    if bundle:
-        predicate["policy"]["digest"] = {"sha256": bundle}
-    return Statement(
-        (Resource(f"{name}.pickle", found.digest.removeprefix("sha256:")),), VERDICT, predicate
-    )
-
-
 def _instant(text: str) -> bool:
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         return False
     return moment.utcoffset() == dt.timedelta(0) and text.endswith("Z")
-
-
-def _tier(settings: Settings, name: str) -> list[str]:
-    tier = settings.systems.get(name, {}).get("tier", "")
-    return [f"tier:{tier}"] if tier else []

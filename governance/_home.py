@@ -52,7 +52,7 @@ from affidavit.lineage import (
     write_secret,
 )
 
-PERSONAL_ROLES = ("approver", "recorder")
+PERSONAL_ROLES = ("approver", "recorder", "waiver")
 """What a person's or process's key may be enrolled for."""
 
 

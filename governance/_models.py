@@ -18,8 +18,9 @@ from affidavit._policy import enforce, unmet
 from affidavit._question import Question
 from affidavit._recording import keep_artifact
 from affidavit._settings import Settings
+from affidavit._waivers import has_passed
 from affidavit.errors import FingerprintError, NotFoundError, ObligationError, VerificationError
-from affidavit.lineage import RUN_FIELD, VERDICT_FIELD, Resource, fingerprint
+from affidavit.lineage import RUN_FIELD, VERDICT_FIELD, Resource, fingerprint, timestamp
 
 MODEL_RECIPE = "file-bytes-v1"
 
@@ -150,6 +151,10 @@ def verdict_evidence(home: Home, found: ModelReference) -> dict[str, Any]:
             hint="Run `affidavit verify`: the index may have been edited.",
             index=found.verdict,
         )
+    expires = statement.predicate[VERDICT_FIELD].get("expires")
+    if expires is not None and has_passed(str(expires), timestamp()):
+        # A promotion that a waiver made possible lasts as long as the waiver.
+        return {"verdict": {"verified": True, "allowed": False, "lapsed": str(expires)}}
     return {"verdict": {"verified": True, "allowed": True}}
 
 

@@ -69,3 +69,9 @@ class Question:
             "request_id": request,
             **(self.extra or {}),
         }
+
+
+def system_tags(settings: Settings, name: str) -> list[str]:
+    """Return a system's tags: its tier, where one is declared."""
+    tier = settings.systems.get(name, {}).get("tier", "")
+    return [f"tier:{tier}"] if tier else []

@@ -264,6 +264,10 @@ class Reader(EntryReader):
             query = query.where(DECISION.c.allow == allow)
         return self._rows(query.limit(limit).offset(offset))
 
+    def latest_decision(self) -> str:
+        """Return the latest time that any policy decision gives for itself; empty without any."""
+        return str(self._scalar(select(func.max(DECISION.c.time))) or "")
+
     def approvals(self, digest: str) -> list[Row]:
         """Return index rows of the approvals of an artifact, newest first."""
         query = select(APPROVAL).where(APPROVAL.c.digest == digest)

@@ -211,6 +211,7 @@ def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterat
     for verdict in parts["verdicts"][:1]:
         if verdict.outcome != "PASSED":
             yield Finding("not passed", "The newest verdict is not a pass.", verdict.entry)
+        yield from _waived(verdict)
     yield from _unequal(parts["fairness"])
     for item in parts["approvals"]:
         if item.actor == run.actor:
@@ -224,6 +225,15 @@ def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterat
         if given and not reader.made_as(str(given[0]["digest"])):
             text = f"The data of this {item.kind} are not what a governed read or a run gave."
             yield Finding("not traced", text, item.entry)
+
+
+def _waived(verdict: Evidence) -> Iterator[Finding]:
+    listed = verdict.body.get("waivers")
+    for one in listed if isinstance(listed, list) else []:
+        if isinstance(one, dict):
+            until = f"until {one.get('expires')}: {one.get('reason')}"
+            text = f"{one.get('person')} waived {one.get('rule')} {until}"
+            yield Finding("waived", text, verdict.entry)
 
 
 def _unequal(fairness: tuple[FairnessFigures, ...]) -> Iterator[Finding]:

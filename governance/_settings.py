@@ -24,11 +24,8 @@ ca = "ca.pem"                  # with "opa": the certificate authorities that ar
 timeout = 1.0                  # seconds that a decision may take
 mode = "enforce"               # or "observe": denials are recorded and not enforced
 
-[policy.mask]                  # what is not in the decisions' records; sealed beside the log
-remove = ["/input/client/address", "/input/actor/attributes"]   # these by default
-
-[policy.decision_log]          # where `affidavit policy ship` posts decisions, as OPA would
-url = "https://opal.example.org"   # a token goes into AFFIDAVIT_DECISION_LOG_TOKEN
+mask = {remove = ["/input/client/address"]}     # what decisions' records lack
+decision_log = {url = "https://logs.example.org"}   # where `affidavit policy ship` posts them
 
 [timestamp]
 url = "https://tsa.example.org"    # the time-stamping authority (RFC 3161) that is asked
@@ -336,6 +333,9 @@ def _word_lists(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, declared in content.get(kind, {}).items():
             if not isinstance(declared, dict):
                 raise ConfigurationError(f"{kind}.{name} is {declared!r}, not a section.")
+    for kind in ("datasets", "systems"):
+        for name, declared in content.get(kind, {}).items():
+            yield f"{kind}.{name}.frameworks", declared.get("frameworks", [])
     for name, dataset in content.get("datasets", {}).items():
         columns = dataset.get("columns", {})
         if not isinstance(columns, dict):

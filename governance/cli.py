@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 
 from affidavit import __version__
+from affidavit._cli_controls import register_controls
 from affidavit._cli_decisions import register_decisions
 from affidavit._cli_drain import register_drain
 from affidavit._cli_erase import register_erase
 from affidavit._cli_files import register_files
+from affidavit._cli_gate import register_gate
 from affidavit._cli_keys import keys
 from affidavit._cli_policy import policy
 from affidavit._cli_proof import register_proof
@@ -57,7 +59,8 @@ def main() -> None:
         app()
     except AffidavitError as error:
         print_error(error, as_json=as_json)
-        sys.exit(_gate_code(error) if sys.argv[1:2] == ["gate"] else _exit_code(error))
+        gated = sys.argv[1:2] in (["gate"], ["controls"])
+        sys.exit(_gate_code(error) if gated else _exit_code(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -138,48 +141,6 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def gate(
-    name: Annotated[str, typer.Argument(help="The system, or a model such as NAME@sha256:…")],
-    *,
-    stage: Annotated[str, typer.Option(help="The stage to pass.")] = "promote",
-    effective_time: Annotated[
-        str, typer.Option(help="Decide as at this moment, RFC 3339 in UTC.")
-    ] = "",
-    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
-    as_json: AsJson = False,
-) -> None:
-    """Decide whether a model may pass a stage, from signed evidence alone.
-
-    Exit codes: 0 allowed, 1 denied, 2 usage, 3 the policy engine could not decide, 4 evidence
-    that cannot be verified.
-    """
-    from affidavit._context import present
-    from affidavit._gate import gate as decide
-
-    if form not in {"text", "json"}:
-        raise typer.BadParameter(f"{form!r} is not text or json.", param_hint="--format")
-    settings, home = present()
-    result = decide(home, settings, name, stage=stage, effective_time=effective_time)
-    if as_json or form == "json":
-        print_json(result.to_dict())
-        raise typer.Exit(result.exit_code)
-    words = {0: "ALLOWED", 1: "DENIED", 3: "NOT DECIDED", 4: "EVIDENCE NOT VERIFIED"}
-    style = "bold green" if result.allowed else "bold red"
-    say(f"{words[result.exit_code]}: {result.name} may{'' if result.allowed else ' not'} pass "
-        f"{result.stage}.", style)  # fmt: skip
-    print_facts({"model": result.digest, "decision": result.decision_id or "-"})
-    if result.decision is not None:
-        found = [("deny", f) for f in result.decision.deny]
-        found += [("warn", f) for f in result.decision.warn]
-        rows = [(kind, f.rule, f.message, f.clause) for kind, f in found]
-        if rows:
-            print_table("Findings", ("", "rule", "what", "clause"), rows)
-    for fault in result.faults:
-        say(f"{fault.where}: {fault.message}", "red")
-    raise typer.Exit(result.exit_code)
-
-
-@app.command()
 def approve(
     reference: Annotated[str, typer.Argument(help="The model, such as NAME@latest.")],
     *,
@@ -257,7 +218,9 @@ def demo(
     raise typer.Exit(0 if result["ok"] else 1)
 
 
+register_gate(app)
 register_verify(app)
+register_controls(app)
 register_show(app)
 register_proof(app)
 register_timestamp(app)

@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         TRUST_ROOT,
         VERDICT,
         VERDICT_FIELD,
+        WAIVER,
     )
     from affidavit.lineage._proving import consistency_path, prove_entry, prove_extension
     from affidavit.lineage._record_kinds import record_id, record_time
@@ -170,7 +171,7 @@ _SOURCES = {
         "_predicates": (
             "APPROVAL BUNDLE DATASET ERASURE EVALUATION_FIELD EXPLANATION GAP HOLD KINDS "
             "MODEL_SIGNATURE POLICY_BUNDLE PROVENANCE REPORT RETENTION RUN_FIELD TEST_RESULT "
-            "TRUST_ROOT VERDICT VERDICT_FIELD"
+            "TRUST_ROOT VERDICT VERDICT_FIELD WAIVER"
         ),
         "_proving": "consistency_path prove_entry prove_extension",
         "_record_kinds": "record_id record_time",
@@ -235,6 +236,7 @@ __all__ = [
     "TRUST_ROOT",
     "VERDICT",
     "VERDICT_FIELD",
+    "WAIVER",
     "AddCheckpoint",
     "Answer",
     "Appending",

@@ -17,6 +17,7 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 DATASET = "urn:affidavit:dataset:v1"
 EXPLANATION = "urn:affidavit:explanation:v1"
 APPROVAL = "urn:affidavit:approval:v1"
+WAIVER = "urn:affidavit:waiver:v1"
 TRUST_ROOT = "urn:affidavit:trust-root:v1"
 GAP = "urn:affidavit:gap:v1"
 REPORT = "urn:affidavit:report:v1"
@@ -34,6 +35,9 @@ VERDICT_FIELD = "urn:affidavit:verdict:v1"
 RUN_FIELD = "urn:affidavit:run:v1"
 """The extension field in which a provenance carries status, metrics and environment."""
 
+PERSONAL = MappingProxyType({APPROVAL: "approver", WAIVER: "waiver"})
+"""The statements that a person signs in their own name, and the role that each needs."""
+
 KINDS = MappingProxyType(
     {
         PROVENANCE: "run",
@@ -42,6 +46,7 @@ KINDS = MappingProxyType(
         DATASET: "dataset",
         EXPLANATION: "explanation",
         APPROVAL: "approval",
+        WAIVER: "waiver",
         TRUST_ROOT: "trust-root",
         GAP: "gap",
         REPORT: "report",

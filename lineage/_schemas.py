@@ -15,6 +15,7 @@ _NAMES = {
     types.DATASET: "dataset",
     types.EXPLANATION: "explanation",
     types.APPROVAL: "approval",
+    types.WAIVER: "waiver",
     types.TRUST_ROOT: "trust-root",
     types.GAP: "gap",
     types.REPORT: "report",

@@ -17,10 +17,10 @@ from typing import Any
 
 from affidavit.errors import EnvelopeError, KeyFileError
 from affidavit.lineage._keys import ED25519, SCHEMES, PublicKey
-from affidavit.lineage._predicates import APPROVAL, TRUST_ROOT
+from affidavit.lineage._predicates import PERSONAL, TRUST_ROOT
 from affidavit.lineage._statement import Resource, Statement
 
-ROLES = ("log", "recorder", "approver", "witness")
+ROLES = ("log", "recorder", "approver", "waiver", "witness")
 _NOTE_ROLES = {"log", "witness"}
 """Roles whose keys sign notes, which are Ed25519 (C2SP signed-note, tlog-cosignature)."""
 
@@ -199,7 +199,7 @@ def role_for(statement: Statement) -> str:
     """Return the role whose keys may sign a statement."""
     if statement.predicate_type == TRUST_ROOT:
         return "log"
-    return "approver" if statement.predicate_type == APPROVAL else "recorder"
+    return PERSONAL.get(statement.predicate_type, "recorder")
 
 
 def _public(scheme: str, encoded: object) -> PublicKey:

@@ -8,7 +8,7 @@ from affidavit.errors import EnvelopeError
 from affidavit.lineage._envelope import Envelope
 from affidavit.lineage._keys import PublicKey
 from affidavit.lineage._note import NoteVerifier
-from affidavit.lineage._predicates import APPROVAL
+from affidavit.lineage._predicates import PERSONAL
 from affidavit.lineage._statement import Statement
 from affidavit.lineage._trust import Revocation, TrustedKey, TrustRoot, role_for
 
@@ -110,7 +110,8 @@ class TrustHistory:
 
         Raises:
             EnvelopeError: No trust root is in force there; no signature, or not the first, is by a
-                key with the role that the statement needs; or an approval names another person.
+                key with the role that the statement needs; or what a person signs names
+                another.
         """
         if self.root is None:
             if index == 0:
@@ -124,10 +125,11 @@ class TrustHistory:
             # The index names the first signature's key as the signer.
             raise EnvelopeError("Its first signature is not by a trusted key.")
         identity = self.root.keys[signer].identity
-        if statement.predicate_type == APPROVAL and statement.predicate.get("actor") != identity:
+        personal = PERSONAL.get(statement.predicate_type)
+        if personal and statement.predicate.get("actor") != identity:
             raise EnvelopeError(
-                f"It names {statement.predicate.get('actor')!r} as the approver, but is signed by "
-                f"{identity!r}."
+                f"It names {statement.predicate.get('actor')!r} as the {personal}, but is signed "
+                f"by {identity!r}."
             )
         return signer
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from affidavit.policies._detect import TagProposal, propose_tags
     from affidavit.policies._embedded import EmbeddedEngine
     from affidavit.policies._engine import CacheProfile, Engine
+    from affidavit.policies._frameworks import EVIDENCE_KINDS, Clause, Framework, frameworks
     from affidavit.policies._hidden import check_fields, nested_fields, value_fields
     from affidavit.policies._manifest import Bundle
     from affidavit.policies._obligations import AppliedObligation, merge_obligations, plan
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         check_style,
         run_pack_tests,
     )
+    from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
     from affidavit.policies._server import OpaServerEngine
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
@@ -45,18 +47,22 @@ _SOURCES = {
     "Bundle": "affidavit.policies._manifest",
     "CacheProfile": "affidavit.policies._engine",
     "CachedEngine": "affidavit.policies._cache",
+    "Clause": "affidavit.policies._frameworks",
     "Decision": "affidavit.policies._decision",
+    "EVIDENCE_KINDS": "affidavit.policies._frameworks",
     "EmbeddedEngine": "affidavit.policies._embedded",
     "Engine": "affidavit.policies._engine",
     "Finding": "affidavit.policies._decision",
+    "Framework": "affidavit.policies._frameworks",
     "Obligation": "affidavit.policies._decision",
     "OpaServerEngine": "affidavit.policies._server",
     "PackTestCase": "affidavit.policies._packtest",
     "PackTestReport": "affidavit.policies._packtest",
+    "Rule": "affidavit.policies._rules",
     "ServerBundle": "affidavit.policies._server_bundle",
+    "StandbyEngine": "affidavit.policies._standby",
     "TAGS_KEY": "affidavit.policies._clean_frame",
     "TagProposal": "affidavit.policies._detect",
-    "StandbyEngine": "affidavit.policies._standby",
     "StandingDigest": "affidavit.policies._standing_digest",
     "apply_obligations": "affidavit.policies._apply_frame",
     "apply_to_record": "affidavit.policies._apply_record",
@@ -65,39 +71,46 @@ _SOURCES = {
     "canonical_input": "affidavit.policies._canonical",
     "check_fields": "affidavit.policies._hidden",
     "check_packs": "affidavit.policies._build",
+    "frameworks": "affidavit.policies._frameworks",
     "check_style": "affidavit.policies._packtest",
     "host_builtins": "affidavit.policies._builtins",
     "input_digest": "affidavit.policies._canonical",
+    "judged_rules": "affidavit.policies._rules",
     "merge_obligations": "affidavit.policies._obligations",
     "nested_fields": "affidavit.policies._hidden",
+    "open_bundle": "affidavit.policies._open",
     "parse_result": "affidavit.policies._contract",
     "plan": "affidavit.policies._obligations",
     "propose_tags": "affidavit.policies._detect",
+    "read_bundle": "affidavit.policies._archive",
+    "rule_catalogue": "affidavit.policies._rules",
     "run_pack_tests": "affidavit.policies._packtest",
     "server_bundle": "affidavit.policies._server_bundle",
     "tags_in_metadata": "affidavit.policies._clean_frame",
     "value_fields": "affidavit.policies._hidden",
-    "open_bundle": "affidavit.policies._open",
-    "read_bundle": "affidavit.policies._archive",
     "write_bundle": "affidavit.policies._archive",
 }
 # The extra that brings each library behind these names.
 _EXTRAS = {"opa_client": "opa", "narwhals": "frames", "pyarrow": "frames"}
 
 __all__ = [
+    "EVIDENCE_KINDS",
     "TAGS_KEY",
     "AppliedObligation",
     "Bundle",
     "CacheProfile",
     "CachedEngine",
+    "Clause",
     "Decision",
     "EmbeddedEngine",
     "Engine",
     "Finding",
+    "Framework",
     "Obligation",
     "OpaServerEngine",
     "PackTestCase",
     "PackTestReport",
+    "Rule",
     "ServerBundle",
     "StandbyEngine",
     "StandingDigest",
@@ -110,8 +123,10 @@ __all__ = [
     "check_fields",
     "check_packs",
     "check_style",
+    "frameworks",
     "host_builtins",
     "input_digest",
+    "judged_rules",
     "merge_obligations",
     "nested_fields",
     "open_bundle",
@@ -119,6 +134,7 @@ __all__ = [
     "plan",
     "propose_tags",
     "read_bundle",
+    "rule_catalogue",
     "run_pack_tests",
     "server_bundle",
     "tags_in_metadata",

@@ -8,6 +8,7 @@ from typing import Any
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
 from affidavit.policies._canonical import canonical_input
+from affidavit.policies._frameworks import check_frameworks
 
 __all__ = ["merge_data"]
 
@@ -37,6 +38,9 @@ def _check_names(
     for section, content in user.items():
         if not isinstance(content, Mapping):
             raise _refuse(section, f"is {type(content).__name__}, expected a table")
+        if "properties" not in schemas.get(section, {"properties": {}}):
+            # What may be added is named by whoever adds it; the schema says what it holds.
+            continue
         for key, value in content.items():
             where = f"{section}.{key}"
             settings = schemas.get(section, {}).get("properties", defaults[section])
@@ -94,6 +98,9 @@ def merge_data(
         canonical_input(merged)
     except PolicyEngineError as error:
         raise ConfigurationError(error.message, hint=_HINT) from error
+    if "frameworks" in user:
+        # Before the schema, which says of a leaf that is unknown only that it fits no form.
+        check_frameworks(merged["frameworks"])
     for section in sorted(set(user) & set(known)):
         # The library behind it takes a tenth of a second to import: paid only by who tunes.
         from affidavit.policies._data_schema import first_departure

@@ -7,7 +7,8 @@ never listed rule by rule, so that a new rule cannot be forgotten:
   a consent is withdrawn, a clause comes into force;
 - every timestamp anywhere in the attributes of the request's resource and actor, and each of them
   plus every period for which the data let something be kept, less the notice that they ask for;
-- where the data know hours of the day, every full minute, at which such hours begin and end.
+- every midnight in UTC, for the rules that count days; where the data know hours of the day, every
+  full minute, at which such hours begin and end.
 
 The packs read the clock in whole seconds, and compare it with such an instant by "at or after".
 """
@@ -84,7 +85,7 @@ def cache_profile(volatile: frozenset[str], data: Mapping[str, Any]) -> CachePro
         volatile,
         tuple(sorted(_timestamps(data))),
         tuple(sorted(_whole_days(retention))),
-        _MINUTE if _names_hours(data) else 0,
+        _MINUTE if _names_hours(data) else _DAY,
     )
 
 

@@ -14,7 +14,7 @@ import typer
 from real import ROOT
 
 from affidavit import errors
-from affidavit._gate import EXIT_ALLOWED, EXIT_DENIED, EXIT_ENGINE, EXIT_EVIDENCE, EXIT_USAGE
+from affidavit._gate_result import EXIT_ALLOWED, EXIT_DENIED, EXIT_ENGINE, EXIT_EVIDENCE, EXIT_USAGE
 from affidavit._settings import _SHAPE
 from affidavit.cli import app
 from affidavit.lineage import KINDS, tables

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from affidavit import Reader
 from affidavit._read_model_pages import newest_time
 from affidavit._read_model_system import read_model_page
+from affidavit._read_waivers import list_waivers
 from affidavit.errors import AffidavitError, NotFoundError
 from affidavit.lineage import leaf_hash
 from affidavit.ui import _model_marks
@@ -58,8 +59,8 @@ def render_report(home: Home, settings: Settings, name: str) -> str:
         problem = error.message
     except AffidavitError as error:
         problem = error.message
-    sections = _sections(page) if page else []
     newest = newest_time(home) if integrity.report is not None else ""
+    sections = _sections(home, page, newest) if page else []
     referred = sorted({int(n) for _, html in sections for n in _REFERRED.findall(html)})
     style = Path(__file__).with_name("style.css").read_text("utf-8")
     return (
@@ -83,7 +84,7 @@ def render_report(home: Home, settings: Settings, name: str) -> str:
     )
 
 
-def _sections(page: ModelPage) -> list[tuple[str, Markup]]:
+def _sections(home: Home, page: ModelPage, newest: str) -> list[tuple[str, Markup]]:
     """Return the sections as (title, HTML), in the order of every page."""
 
     def part(template: str, **values: Any) -> Markup:
@@ -96,6 +97,10 @@ def _sections(page: ModelPage) -> list[tuple[str, Markup]]:
     no_explanation = part("nothing", what="an explanation", how="aff.explain_model(…)")
     arrows = lineage_arrows(page.lineage)
     caption = "The newest policy decisions about this system"
+    # A report is made without a clock: waivers are told as at the newest entry.
+    waivers = list_waivers(home, at=newest, digest=page.reference.digest)
+    stated = f"What people waived for this model, as at {moment(newest)}"
+    none_waived = "Nobody has waived anything for this model."
     return [
         ("Verdict of the gate", part("gate")),
         ("Exceptions and open points", part("missing")),
@@ -110,6 +115,7 @@ def _sections(page: ModelPage) -> list[tuple[str, Markup]]:
         ("Explanation", trusted("").join(explanations) or no_explanation),
         ("Policy decisions", part("decisions", answers=page.answers, caption=caption)),
         ("Approvals", part("approvals")),
+        ("Waivers", part("waivers", listed=waivers, caption=stated, nothing=none_waived)),
     ]
 
 

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from affidavit import Reader
 from affidavit._read_model_pages import newest_time, read_answers
 from affidavit._read_model_system import read_model_page
+from affidavit._read_waivers import list_waivers
 from affidavit.errors import NotFoundError
+from affidavit.lineage import timestamp
 from affidavit.ui import _charts, _frame, _model_marks
 from affidavit.ui._svg import lineage_arrows, lineage_chart, standalone
 from affidavit.ui._wording import group, output_space, unit, visible
@@ -45,7 +47,7 @@ def render(settings: Settings, home: Home) -> None:
     _frame.scope(integrity, newest_time(home), *_about(page))
     st.header("Exceptions", anchor=False)
     _frame.show("missing", page=page)
-    _evidence(page)
+    _evidence(home, page)
     st.header("Raw", anchor=False)
     _frame.raw("Raw: the run's statement", dict(page.run.predicate))
     for item in (*page.evaluations, *page.explanations):
@@ -90,7 +92,7 @@ def _about(page: ModelPage) -> list[tuple[str, str]]:
     return [*rows, ("Predictions served", f"{page.predictions:,}")]
 
 
-def _evidence(page: ModelPage) -> None:
+def _evidence(home: Home, page: ModelPage) -> None:
     st.header("Run", anchor=False)
     _frame.show("run", page=page)
     st.header("Lineage", anchor=False)
@@ -121,6 +123,13 @@ def _evidence(page: ModelPage) -> None:
     _frame.show("decisions", answers=page.answers, caption=caption)
     st.header("Approvals", anchor=False)
     _frame.show("approvals", page=page)
+    st.header("Waivers", anchor=False)
+    _frame.show(
+        "waivers",
+        listed=list_waivers(home, at=timestamp(), digest=page.reference.digest),
+        caption="What people waived for this model; whether it counted stands in the verdict",
+        nothing="Nobody has waived anything for this model.",
+    )
     if page.newest_prediction is not None:
         st.header("Served decisions", anchor=False)
         _frame.show("served", page=page)

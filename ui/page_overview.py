@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from affidavit._read_model_pages import read_overview
+from affidavit._read_waivers import list_waivers
+from affidavit.lineage import timestamp
 from affidavit.ui import _frame
 from affidavit.ui._open_items import open_items
 
@@ -24,6 +26,13 @@ def render(settings: Settings, home: Home) -> None:
     _frame.scope(integrity, overview.newest)
     st.header("What is open", anchor=False)
     _frame.show("open", items=open_items(overview))
+    st.header("Waivers in force", anchor=False)
+    _frame.show(
+        "waivers",
+        listed=list_waivers(home, at=timestamp(), standing=True),
+        caption="Who waived what, until when; whether it counts is decided at the gate",
+        nothing="No waiver is in force.",
+    )
     st.header("Systems", anchor=False)
     _frame.show("overview", page=overview)
     st.header("What the log holds", anchor=False)

@@ -193,7 +193,8 @@ def read_trusted(key: dict[str, Any]) -> tuple[str, str, bytes]:
     return key["keyid"], scheme, public
 
 
-ROLES = {"log", "recorder", "approver", "witness"}
+ROLES = {"log", "recorder", "approver", "waiver", "witness"}
+PERSONAL = {"urn:affidavit:approval:v1": "approver", "urn:affidavit:waiver:v1": "waiver"}
 
 
 def check_ed25519(public: bytes) -> None:
@@ -226,13 +227,12 @@ class Trust:
         if kind == "urn:affidavit:trust-root:v1":
             self.replace(index, open_envelope(envelope, self.log)[1]["predicate"])
             return
-        approval = kind == "urn:affidavit:approval:v1"
-        signer, statement = open_envelope(
-            envelope, self.having("approver" if approval else "recorder")
-        )
-        if approval:
+        role = PERSONAL.get(kind, "recorder")
+        signer, statement = open_envelope(envelope, self.having(role))
+        if kind in PERSONAL:
             (who,) = [key["identity"] for key in self.keys if key["keyid"] == signer]
-            need(statement["predicate"]["actor"] == who, "an approval names another person")
+            what = "an approval" if role == "approver" else "a waiver"
+            need(statement["predicate"]["actor"] == who, f"{what} names another person")
         self.signed.append((index, signer))
 
     def replace(self, index: int, root: dict[str, Any]) -> None:

@@ -236,10 +236,12 @@ def test_gate_exits_0_with_evidence_and_approval_and_1_without(cli, small_home):
     assert "DENIED" in out
 
 
-def test_gate_exits_2_for_an_unknown_model_and_4_where_nothing_verifies(cli, small_home):
-    code, _, err = cli("gate", "nobody")
-    assert code == 2
-    assert "tumour" in err
+def test_gate_exits_4_where_evidence_is_missing_and_where_it_does_not_verify(cli, small_home):
+    code, out, _ = cli("gate", "nobody")
+    assert code == 4
+    assert "tumour" in out
+    (fault,) = json.loads(cli("gate", "nobody", "--json")[1])["errors"]
+    assert (fault["code"], fault["where"]) == ("evidence-missing", "nobody")
     _change_a_byte(small_home)
     code, out, _ = cli("gate", "tumour", "--json")
     assert code == 4

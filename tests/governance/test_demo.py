@@ -115,3 +115,21 @@ def test_the_demo_leaves_a_users_own_configuration_alone(tmp_path, monkeypatch):
     assert not (tmp_path / "affidavit-home").exists()
     assert "AFFIDAVIT_CONFIG" not in os.environ
     assert aff.load_settings().mode == "enforce"
+
+
+def test_the_demos_ledger_answers_clauses_with_entries_that_exist(tmp_path):
+    home = tmp_path / "home"
+    assert _affidavit(home, "demo", "--json").returncode == 0
+    done = _affidavit(home, "controls", "referral", "--framework", "iso_42001", "--json")
+    found = json.loads(done.stdout)
+    states = {clause["clause"]: clause for clause in found["clauses"]}
+    assert done.returncode == found["exit_code"]
+    assert states["A.7.5"]["state"] == "met"
+    assert states["A.6.2.5"]["state"] == "met"
+    assert states["A.6.2.8"]["state"] == "met"
+    assert states["A.6.2.6"]["state"] == "partial", "nothing was measured after the promotion"
+    assert states["A.2.2"]["state"] == "person"
+    for kind, entries in states["A.7.5"]["entries"].items():
+        for entry in entries:
+            shown = json.loads(_affidavit(home, "show", str(entry), "--json").stdout)
+            assert shown["ok"] is True, kind

@@ -73,7 +73,7 @@ def test_evidence_and_an_approval_let_the_model_pass(home, measured, approver):
 
 
 def test_the_verdict_is_a_slsa_verification_summary(home, measured, approver, reader):
-    # Fields and their rules: slsa.dev/spec/v1.0/verification_summary.
+    # Fields and their rules: slsa.dev/spec/v1.1/verification_summary.
     promote(home)
     aff.approve(home, aff.load_settings(), "risk", approver)
     result = promote(home)
@@ -113,6 +113,34 @@ def test_the_verdict_is_a_slsa_verification_summary(home, measured, approver, re
     assert passed.predicate["verificationResult"] == "PASSED"
     assert passed.predicate["verifiedLevels"] == ["AFFIDAVIT_PROMOTE"]
     assert passed.subjects[0].digest == result.digest
+
+
+def test_the_verdict_is_read_by_the_protobuf_that_in_toto_publishes(
+    home, measured, approver, reader
+):
+    from google.protobuf.json_format import ParseDict
+    from in_toto_attestation.predicates.vsa.v1.vsa_pb2 import VerificationSummary
+
+    aff.approve(home, aff.load_settings(), "risk", approver)
+    result = promote(home)
+    found = dict(reader.statement(reader.newest("verdict")).predicate)
+    ours = {name: found.pop(name) for name in list(found) if name.startswith("urn:")}
+    # `verifier.version` came with SLSA 1.1, after that protobuf; it is a map of text.
+    version = found["verifier"].pop("version")
+    assert all(isinstance(text, str) for pair in version.items() for text in pair)
+    # The specification has a list of levels, the protobuf has one text.
+    (found["verifiedLevels"],) = found["verifiedLevels"]
+    summary = ParseDict(found, VerificationSummary())
+    assert summary.verifier.id == "urn:affidavit:gate"
+    assert summary.resource_uri == "urn:affidavit:model:risk"
+    assert summary.policy.uri == "urn:affidavit:policy:affidavit/promote"
+    assert f"sha256:{summary.policy.digest['sha256']}" == result.decision.bundle_digest
+    assert summary.verification_result == "PASSED"
+    assert summary.verified_levels == "AFFIDAVIT_PROMOTE"
+    assert summary.slsa_version == "1.1"
+    assert summary.time_verified.seconds > 0
+    assert len(summary.input_attestations) == len(ours["urn:affidavit:verdict:v1"]["entries"])
+    assert "waivers" not in ours["urn:affidavit:verdict:v1"]
 
 
 @pytest.mark.parametrize("spelling", ["engineer@example.org", "Engineer@Example.org"])

@@ -21,6 +21,7 @@ from real import ROOT
 from affidavit.errors import CheckpointError, EnvelopeError, NotFoundError, VerificationError
 from affidavit.lineage import (
     BUNDLE,
+    WAIVER,
     Cosigner,
     Envelope,
     NoteSigner,
@@ -311,6 +312,38 @@ def test_a_statement_by_a_key_without_its_role_is_refused(told, tmp_path):
     (named,) = log.ledger.append([approval("mallory").sign(log.approver).to_bytes()])
     with pytest.raises(EnvelopeError, match="names 'mallory' as the approver"):
         bundle(log, [0, named])
+
+
+def test_waivers_are_vouched_for_by_keys_of_their_own_role_and_name(told, tmp_path):
+    log, _, _ = told
+    wanda = SigningKey.generate()
+    key = TrustedKey("wanda@example.org", wanda.public, frozenset({"waiver"}))
+    root = trust_root(log.log, log.recorder, log.approver).with_key(key)
+    said = root.statement(actor="log", time=TIME, note="enrolled").sign(log.log)
+
+    def waiver(actor, signer):
+        facts = {"name": "credit-risk", "actor": actor, "time": TIME, "outcome": "waived"}
+        statement = Statement(approval().subjects, WAIVER, facts)
+        (index,) = log.ledger.append([statement.sign(signer).to_bytes()])
+        return index
+
+    (at,) = log.ledger.append([said.to_bytes()])
+    good = waiver("wanda@example.org", wanda)
+    assert accepted_alone(bundle(log, [0, at, good]), log.signer.verifier, tmp_path) == 0
+    for signer in (log.approver, log.recorder, log.log):
+        with pytest.raises(EnvelopeError, match="No signature is by a trusted key"):
+            bundle(log, [0, at, waiver("wanda@example.org", signer)])
+    with pytest.raises(EnvelopeError, match="names 'mallory' as the waiver"):
+        bundle(log, [0, at, waiver("mallory", wanda)])
+    (approved,) = log.ledger.append([approval("wanda@example.org").sign(wanda).to_bytes()])
+    with pytest.raises(EnvelopeError, match="No signature is by a trusted key"):
+        bundle(log, [0, at, approved])
+    alone = ALONE.Trust(ORIGIN, log.signer.verifier.public)
+    for index in (0, at, good):
+        alone.check(index, json.loads(log.ledger.entry(index)))
+    for bad in (waiver("mallory", wanda), waiver("wanda@example.org", log.approver), approved):
+        with pytest.raises(ALONE.Refused):
+            alone.check(bad, json.loads(log.ledger.entry(bad)))
 
 
 def test_a_key_that_was_replaced_signs_no_manifest(told, tmp_path):

@@ -37,8 +37,11 @@ def test_an_equal_request_at_another_time_is_remembered(embedded, request_for):
     engine = Counting(embedded)
     cache = CachedEngine(engine)
     first = cache.decide(ENTRY, request_for())
-    second = cache.decide(ENTRY, request_for(time="2026-11-22T00:00:00Z", request_id="r-2"))
+    second = cache.decide(ENTRY, request_for(time="2026-11-21T23:59:59Z", request_id="r-2"))
     assert (first.cached, second.cached, engine.asked) == (False, True, 1)
+    third = cache.decide(ENTRY, request_for(time="2026-11-22T00:00:00Z", request_id="r-3"))
+    # Some rules count days.
+    assert (third.cached, engine.asked) == (False, 2)
     assert second.allow
     assert second.obligations == first.obligations
 

@@ -11,6 +11,7 @@ kinds := {
 	"model.train": "model",
 	"model.serve": "model",
 	"model.promote": "model",
+	"model.assess": "model",
 	"model.load": "model",
 	"record.disclose": "record",
 }
@@ -23,7 +24,7 @@ allow if {
 	resource_stated
 	environment_known
 	clock.now
-	finding.stated(input.request_id)
+	identified
 	columns_well_formed
 	count(deny) == 0
 }
@@ -107,8 +108,10 @@ deny contains finding.of(rego.metadata.rule(), "The request needs time as RFC 33
 # custom:
 #   rule: request.id
 deny contains finding.of(rego.metadata.rule(), "The request needs request_id (text).") if {
-	not finding.stated(input.request_id)
+	not identified
 }
+
+identified if finding.stated(input.request_id)
 
 # METADATA
 # title: The columns are named and their tags are text

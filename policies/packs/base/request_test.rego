@@ -35,6 +35,7 @@ test_a_time_without_z_denies if {
 
 test_a_missing_request_id_denies if {
 	"request.id" in rules with input as object.union(reading, {"request_id": ""})
+	"request.id" in rules with input as object.remove(reading, ["request_id"])
 }
 
 test_malformed_columns_deny if {

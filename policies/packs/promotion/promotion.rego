@@ -202,6 +202,16 @@ deny contains finding.of(rego.metadata.rule(), "The policy data set thresholds b
 }
 
 # METADATA
+# title: The thresholds of metrics can be read
+# custom:
+#   rule: promotion.settings_unreadable
+#   severity: high
+deny contains finding.of(rego.metadata.rule(), "The policy data's thresholds of metrics are not a table of names with bounds.") if {
+	not settings.waived("evaluation")
+	not is_object(settings.effective.metrics)
+}
+
+# METADATA
 # title: Enough people approved, and none of them had a part in making the model
 # custom:
 #   rule: promotion.approval_missing

@@ -58,6 +58,18 @@ deny contains finding.of(rego.metadata.rule(), message) if {
 }
 
 # METADATA
+# title: The waivers behind the verdict are in force
+# custom:
+#   rule: serving.waiver_expired
+#   severity: high
+#   clause: EU AI Act Art. 16, 26
+deny contains finding.of(rego.metadata.rule(), message) if {
+	not promotion_satisfied
+	lapsed := input.evidence.verdict.lapsed
+	message := concat("", ["The verdict rests on a waiver that expired at ", finding.quoted(lapsed), "; the gate has to be asked again."])
+}
+
+# METADATA
 # title: The artifact's signature and digest hold
 # custom:
 #   rule: serving.artifact_unverified

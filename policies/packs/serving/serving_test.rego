@@ -34,6 +34,12 @@ test_a_bad_artifact_denies_everywhere if {
 	"serving.artifact_unverified" in rules with input as bad
 }
 
+test_a_verdict_that_lapsed_with_its_waiver_says_so if {
+	lapsed := {"verdict": {"verified": true, "allowed": false, "lapsed": "2026-11-01T00:00:00Z"}}
+	rules == {"serving.not_promoted", "serving.waiver_expired"} with input as in_production("model.serve", lapsed)
+	serving.allow with input as object.union(on_model("model.serve"), {"evidence": lapsed})
+}
+
 test_an_unreadable_setting_denies if {
 	"serving.not_promoted" in rules with data.serving.require_promotion_in as null with input as on_model("model.serve")
 }
