@@ -26,6 +26,7 @@ from affidavit.lineage import (
     RUN_FIELD,
     TRUST_ROOT,
     VERDICT_FIELD,
+    WAIVER,
     SigningKey,
     parse_json,
 )
@@ -45,6 +46,7 @@ PREDICATES = [
     RETENTION,
     MODEL_SIGNATURE,
     POLICY_BUNDLE,
+    WAIVER,
 ]
 KINDS = [*PREDICATES, EVALUATION_FIELD, RUN_FIELD, VERDICT_FIELD, *RECORD_KINDS]
 
