@@ -6,7 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("ledger.py", "serving.py", "stores.py", "policy.py", "fairness.py", "fingerprints.py")
+SCRIPTS = (
+    "ledger.py",
+    "serving.py",
+    "stores.py",
+    "policy.py",
+    "fairness.py",
+    "fingerprints.py",
+    "explanations.py",
+)
 
 
 def main() -> int:
