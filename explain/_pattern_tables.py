@@ -64,6 +64,8 @@ def pattern_values(
         return out
     reference = np.zeros((matrix.shape[1], 0), dtype=np.int32)
     if background is not None:
+        if not len(background):
+            raise ExplanationError("Expected background rows to compare with, found none.")
         reference = model.ranks(background)
     trees = kernels.Trees(
         model.trees,

@@ -174,6 +174,11 @@ def test_the_model_that_shap_routes_wrongly_is_explained_exactly_on_every_row():
     assert found.shap_residual < 1e-5
 
 
+def test_no_background_rows_are_not_taken_for_no_background(deep):
+    with pytest.raises(ExplanationError, match="found none"):
+        pattern_values(parse_trees(resolve(deep, None)), X[:2], X[:0])
+
+
 def test_a_tree_that_asks_nothing_gives_nothing():
     model = DecisionTreeRegressor().fit(X, np.ones(len(X)))
     found = explain_model(model, X[:3], background=X[:3])
