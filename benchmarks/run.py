@@ -14,6 +14,7 @@ SCRIPTS = (
     "fairness.py",
     "fingerprints.py",
     "tags.py",
+    "explanations.py",
 )
 
 

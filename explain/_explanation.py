@@ -19,7 +19,7 @@ OutputSpace = Literal["probability", "margin", "value"]
 Method = Literal[
     "tree-path-dependent", "tree-interventional", "linear-interventional", "permutation"
 ]
-Aggregation = Literal["none", "sum-of-encoded"]
+Aggregation = Literal["none", "one-player", "sum-of-encoded"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Explanation:
             function), or a predicted value.
         method: How the values were found.
         engine: What computed them, with its version.
-        aggregation: Whether encoded columns were summed into the user's columns.
+        aggregation: How encoded columns became the user's: as one player each, which is exact, or
+            summed, which is exact for linear models only.
         residual_max: Largest |sum of values + base - output| over rows and outputs.
         residual_p99: 99th percentile of the same.
         tolerance: What the residual was allowed to be.
@@ -67,6 +68,8 @@ class Explanation:
             where every coalition was evaluated; None for other methods, or a single permutation.
         spot_residual: Largest difference between the engine and an enumeration of all coalitions
             with the model's own output, on spot-checked rows; None where that was not possible.
+        shap_residual: Largest difference from shap's own TreeExplainer on a few rows of this run,
+            in encoded columns; None where it was not asked, or has no answer.
         notes: Faster methods that were tried and rejected, and why.
     """
 
@@ -88,6 +91,7 @@ class Explanation:
     budget: int | None = None
     standard_error: float | None = None
     spot_residual: float | None = None
+    shap_residual: float | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -152,6 +156,7 @@ class Explanation:
             "residual_p99": self.residual_p99,
             "tolerance": self.tolerance,
             "spot_residual": self.spot_residual,
+            "shap_residual": self.shap_residual,
             "classes": None if self.classes is None else [json_safe(c) for c in self.classes],
             "base_values": [float(v) for v in self.base_values],
             "feature_names": list(self.feature_names),

@@ -12,16 +12,21 @@ from affidavit.errors import ExplanationError
 from affidavit.explain import _checks, _linear, _permutation
 from affidavit.explain._columns import Sources, sources_of, verify_sources
 from affidavit.explain._frames import model_input, numeric_matrix
-from affidavit.explain._trees import TreeEngine
+from affidavit.explain._pattern_tables import ENGINE as PATTERNS
+from affidavit.explain._pattern_tables import pattern_values
+from affidavit.explain._trees import TreeEngine, parse_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from affidavit.explain._explanation import Aggregation, Method
     from affidavit.explain._target import Target
+    from affidavit.explain._tree_model import TreeModel
 
 # Background rows for the permutation method, whose cost grows with their number.
 _PERMUTATION_BACKGROUND = 100
+# What shap is asked about in the same run.
+_SHAP_ROWS, _SHAP_BACKGROUND = 3, 16
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,66 @@ class Found:
     budget: int | None = None
     standard_error: float | None = None
     spot: float | None = None
+    shap_gap: float | None = None
 
 
 def methods_for(job: Job, max_background: int, budget: int | None) -> list[Callable[[], Found]]:
     """The methods to try in turn, exact ones first."""
     methods: list[Callable[[], Found]] = []
     if job.target.family == "tree":
-        methods.append(lambda: _by_trees(job))
+        methods += [lambda: _by_patterns(job), lambda: _by_shap(job)]
     elif job.target.family == "linear":
         methods.append(lambda: _by_coefficients(job, max_background))
     methods.append(lambda: _by_permutation(job, max_background, budget))
     return methods
 
 
-def _by_trees(job: Job) -> Found:
+def _by_patterns(job: Job) -> Found:
+    encoded, sources = _encoded(job)
+    model = parse_trees(job.target)
+    matrix = _matrix(encoded)
+    arithmetic = "model-single" if job.target.library == "xgboost" else "double"
+    method: Method = "tree-path-dependent"
+    reference, spot = None, None
+    if job.background is None:
+        base = model.path_dependent_base()
+    else:
+        others = job.encode(job.background)
+        reference = _matrix(others)
+        method = "tree-interventional"
+        base = job.target.score(others).mean(axis=0)
+        spot = _spot(job, encoded, matrix, reference, lambda x, b: pattern_values(model, x, b))
+    values = pattern_values(model, matrix, reference, players=sources, n_players=job.frame.shape[1])
+    grouped = sources is not None and len(set(sources)) < len(sources)
+    return Found(
+        values,
+        base,
+        method,
+        PATTERNS,
+        arithmetic,
+        0 if reference is None else len(reference),
+        "one-player" if grouped else "none",
+        spot=spot,
+        shap_gap=_against_shap(job, model, encoded, matrix, reference),
+    )
+
+
+def _against_shap(
+    job: Job, model: TreeModel, encoded: Any, matrix: np.ndarray, reference: np.ndarray | None
+) -> float | None:
+    """The largest difference from shap on a few rows; None where shap has no answer."""
+    some = np.arange(min(_SHAP_ROWS, len(matrix)))
+    few = None if reference is None else reference[:_SHAP_BACKGROUND]
+    rows = encoded.iloc[some] if isinstance(encoded, pd.DataFrame) else encoded[some]
+    try:
+        theirs = TreeEngine(job.target, few).values(rows, matrix[some], few)
+    except ExplanationError:
+        return None
+    ours = pattern_values(model, matrix[some], few)
+    return float(np.abs(ours - theirs).max(initial=0.0))
+
+
+def _by_shap(job: Job) -> Found:
     encoded, sources = _encoded(job)
     target = job.target
     arithmetic = "double" if job.background is None else "single"

@@ -37,10 +37,10 @@ def explain_model(
 
     Tree ensembles of scikit-learn, XGBoost and LightGBM are explained by TreeSHAP: path-dependent
     without a background, interventional with one. Linear models are explained in closed form.
-    A pipeline is explained by its final estimator on the encoded rows, and the encoded columns that
-    stem from one of the user's columns are summed. That sum is exact for linear models, whose
-    columns are masked independently; for trees it approximates the game in which the encoded
-    columns of one source column come and go together. Everything else, and every exact method whose
+    Their values are computed by patterns (`_pattern_kernels`) and held against shap's on a few rows
+    of the same run. A pipeline is explained by its final estimator on the encoded rows: for trees
+    the encoded columns that stem from one of the user's columns come and go together as one player;
+    for linear models they are summed, which is the same. Everything else, and every method whose
     result does not hold, is explained by evaluating coalitions of the user's columns.
 
     A result is kept only if the values and the base value sum to the model's own output in every
@@ -90,7 +90,9 @@ def explain_model(
             found = attempt()
             limit = _checks.tolerance(found.arithmetic, outputs, found.base)
             rest = _checks.residuals(found.attributions, found.base, outputs)
-            _require(found, rest, limit)
+            # shap's own leaves have 32 bits.
+            by_shap = _checks.tolerance("model-single", outputs, found.base)
+            _require(found, rest, limit, by_shap)
         except ExplanationError as error:
             notes.append(error.message)
             failure = error
@@ -102,12 +104,17 @@ def explain_model(
     ) from failure
 
 
-def _require(found: Found, rest: _checks.Residuals, limit: float) -> None:
+def _require(found: Found, rest: _checks.Residuals, limit: float, by_shap: float) -> None:
     if rest.largest > limit:
         raise ExplanationError(
             f"The values of {found.method} do not add up to the model's output: row "
             f"{rest.worst_row} is off by {rest.largest:.3g}, where {limit:.3g} is allowed.",
             hint="A model whose output changes from call to call cannot be explained.",
+        )
+    if found.shap_gap is not None and found.shap_gap > by_shap:
+        raise ExplanationError(
+            f"The values of {found.engine} differ by {found.shap_gap:.3g} from shap's on the rows "
+            f"that it was asked about, where {by_shap:.3g} is allowed."
         )
     # Differences of sums lose what both sums lose.
     if found.spot is not None and found.spot > 4 * limit:
@@ -151,5 +158,6 @@ def _explanation(
         budget=found.budget,
         standard_error=found.standard_error,
         spot_residual=found.spot,
+        shap_residual=found.shap_gap,
         notes=notes,
     )

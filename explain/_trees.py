@@ -1,11 +1,10 @@
-"""Tree ensembles through shap's TreeExplainer, with inputs it cannot misroute.
+"""shap's TreeExplainer, with inputs that it cannot misroute: the second opinion on trees.
 
 shap 0.51 keeps the thresholds of its interventional algorithm in 32 bits and compares 64-bit inputs
 with them. HistGradientBoosting's thresholds equal training values, so that rows land on the wrong
-side, and their values are wrong by far more than rounding. Each input is therefore replaced by its
-rank among the model's own thresholds of that feature, and each threshold by its own rank: `x <= t`
-holds exactly when it holds for the ranks, and small integers survive any cast. The values are
-Lundberg et al. 2020, Algorithms 2 (path-dependent) and 3 (interventional).
+side, and their values are wrong by far more than rounding. Rows and thresholds are therefore
+replaced by ranks (`TreeModel`), small integers that survive any cast. The values are Lundberg et
+al. 2020, Algorithms 2 (path-dependent) and 3 (interventional).
 """
 
 from __future__ import annotations
@@ -16,14 +15,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affidavit.errors import ExplanationError, MissingDependencyError
+from affidavit.explain._tree_model import TreeModel, read_trees
 
 if TYPE_CHECKING:
     from affidavit.explain._target import Target
 
 # shap numbers the nodes of a tree in 16 bits when it computes interventional values.
 _MOST_NODES = 2**15 - 1
-# Ranks at or above this are not exact in 32 bits.
-_EXACT_IN_FLOAT32 = 2**24
+
+
+def parse_trees(target: Target) -> TreeModel:
+    """The trees of a model as arrays, by shap's parser.
+
+    Raises:
+        ExplanationError: shap does not know the model, or its splits have no order.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ensemble = (
+                _shap()
+                .TreeExplainer(target.estimator, feature_perturbation="tree_path_dependent")
+                .model
+            )
+            return read_trees(ensemble, singles=_singles(target), second_class=_binary(target))
+        except Exception as error:
+            raise ExplanationError(
+                f"The trees of this model cannot be read: {type(error).__name__}: {error}"
+            ) from error
 
 
 class TreeEngine:
@@ -38,14 +57,10 @@ class TreeEngine:
     """
 
     def __init__(self, target: Target, background: np.ndarray | None) -> None:
-        try:
-            import shap
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError("shap", "explain") from error
+        shap = _shap()
         self.name = f"shap {shap.__version__}"
         self._target = target
         self._interventional = background is not None
-        self._singles = target.library == "xgboost" or _casts_to_single(target.estimator)
         self.native = not self._interventional and target.library in {"xgboost", "lightgbm"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -98,44 +113,40 @@ class TreeEngine:
         return np.asarray(self._second_class(base.reshape(1, 1, -1))[0, 0])
 
     def _second_class(self, values: np.ndarray) -> np.ndarray:
-        binary = self._target.classes is not None and len(self._target.classes) == 2
-        return values[:, :, 1:] if binary and values.shape[2] == 2 else values
+        return values[:, :, 1:] if _binary(self._target) and values.shape[2] == 2 else values
 
     def _rank_thresholds(self) -> None:
         model = self._explainer.model
-        if model.threshold_types is not None and (np.asarray(model.threshold_types) > 0).any():
-            raise ValueError("categorical splits have no order to rank")
         if self._interventional and np.asarray(model.features).shape[1] > _MOST_NODES:
             raise ValueError(f"a tree has more nodes than {_MOST_NODES}")
-        features = np.asarray(model.features)
-        thresholds = _exact_thresholds(model)
-        self._grid: dict[int, np.ndarray] = {}
-        ranks = np.zeros_like(thresholds)
-        for feature in np.unique(features[features >= 0]):
-            at = (features == feature) & (np.asarray(model.children_left) >= 0)
-            grid = np.unique(thresholds[at])
-            if len(grid) >= _EXACT_IN_FLOAT32:
-                raise ValueError("too many thresholds to rank exactly")
-            ranks[at] = np.searchsorted(grid, thresholds[at])
-            self._grid[int(feature)] = grid
-        model.thresholds = ranks.astype(np.asarray(model.thresholds).dtype)
+        self._trees = read_trees(model, singles=_singles(self._target))
+        ranks = np.zeros_like(np.asarray(model.thresholds))
+        for i, tree in enumerate(model.trees):
+            first = self._trees.trees[i]
+            ranks[i, : len(tree.features)] = self._trees.rank[first : self._trees.trees[i + 1]]
+        model.thresholds = ranks
 
     def _ranks(self, matrix: np.ndarray) -> np.ndarray:
-        # scikit-learn's trees and XGBoost compare 32-bit inputs; the others compare 64-bit ones.
-        seen = matrix.astype(np.float32).astype(np.float64) if self._singles else matrix
-        ranks = np.zeros_like(matrix)
-        for feature, grid in self._grid.items():
-            ranks[:, feature] = np.searchsorted(grid, seen[:, feature], side="left")
+        ranks = self._trees.ranks(matrix).T.astype(np.float64)
         ranks[np.isnan(matrix)] = np.nan
-        return ranks
+        return np.ascontiguousarray(ranks)
 
 
-def _exact_thresholds(model: Any) -> np.ndarray:
-    """The thresholds before shap packed them, padded as it pads them."""
-    packed = np.zeros(np.asarray(model.features).shape, dtype=np.float64)
-    for i, tree in enumerate(model.trees):
-        packed[i, : len(tree.thresholds)] = tree.thresholds
-    return packed
+def _shap() -> Any:
+    try:
+        import shap
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("shap", "explain") from error
+    return shap
+
+
+def _binary(target: Target) -> bool:
+    return target.classes is not None and len(target.classes) == 2
+
+
+def _singles(target: Target) -> bool:
+    # scikit-learn's trees and XGBoost compare 32-bit inputs; the others compare 64-bit ones.
+    return target.library == "xgboost" or _casts_to_single(target.estimator)
 
 
 def _casts_to_single(estimator: Any) -> bool:

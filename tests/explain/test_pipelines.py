@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -72,33 +75,75 @@ def pipeline(estimator, **parts):
 FOREST = RandomForestClassifier(8, max_depth=5, random_state=0)
 
 
+def shapley_of_columns(worth, d):
+    """Shapley 1953 over the user's columns, from the worth of each coalition."""
+    found = []
+    for j in range(d):
+        others = [i for i in range(d) if i != j]
+        values = 0.0
+        for size in range(d):
+            weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
+            for known in itertools.combinations(others, size):
+                values += weight * (worth({*known, j}) - worth(set(known)))
+        found.append(values)
+    return np.array(found)
+
+
+def by_training_rows(forest, row, sources):
+    """What the forest expects of a row when only some of the user's columns are known."""
+
+    def expected(tree, node, known):
+        if tree.children_left[node] < 0:
+            return tree.value[node, 0, 1] / tree.value[node, 0].sum()
+        left, right = tree.children_left[node], tree.children_right[node]
+        column = tree.feature[node]
+        if sources[column] in known:
+            to_left = np.float32(row[column]) <= tree.threshold[node]
+            return expected(tree, left if to_left else right, known)
+        weight = tree.weighted_n_node_samples
+        share = weight[left] / weight[node]
+        return share * expected(tree, left, known) + (1 - share) * expected(tree, right, known)
+
+    return lambda known: np.mean([expected(t.tree_, 0, known) for t in forest.estimators_])
+
+
 @pytest.mark.parametrize("with_background", [False, True])
-def test_a_forest_in_a_pipeline_has_the_summed_values_that_shap_gives(with_background):
+def test_a_forest_in_a_pipeline_has_the_exact_values_of_the_users_columns(with_background):
     model = pipeline(FOREST)
     background = FRAME[100:110] if with_background else None
-    found = explain_model(model, FRAME[:6], background=background)
+    found = explain_model(model, FRAME[:3], background=background)
     assert found.feature_names == tuple(COLUMNS)
-    assert found.aggregation == "sum-of-encoded"
-    encode = model[0].transform
-    rows = encode(FRAME[:6])
-    if with_background:
-        # shap's TreeExplainer is off by 0.005 here: it compares with a threshold in 32 bits.
-        masker = shap.maskers.Independent(encode(background))
-        theirs = shap.explainers.Exact(model[-1].predict_proba, masker)(rows).values[..., 1]
-    else:
-        theirs = shap.TreeExplainer(model[-1]).shap_values(rows)[..., 1]
+    assert found.engine == "affidavit patterns-v1"
+    assert found.aggregation == "one-player"
     # income, age, and the flag of missing income; then the categories of job and sex.
-    widths = {"job": 5, "sex": 2}
-    np.testing.assert_allclose(found.values[:, 3], theirs[:, 0] + theirs[:, 2], atol=1e-6)
-    np.testing.assert_allclose(found.values[:, 0], theirs[:, 1], atol=1e-6)
-    np.testing.assert_allclose(
-        found.values[:, 1], theirs[:, 3 : 3 + widths["job"]].sum(axis=1), atol=1e-6
-    )
-    np.testing.assert_allclose(
-        found.values[:, 2], theirs[:, 3 + widths["job"] :].sum(axis=1), atol=1e-6
-    )
+    sources = [3, 0, 3, 1, 1, 1, 1, 1, 2, 2]
+    encoded = model[0].transform(FRAME)
+    assert encoded.shape[1] == len(sources)
+    for i in range(3):
+        if background is None:
+            worth = by_training_rows(model[-1], encoded[i], sources)
+        else:
+
+            def worth(known, i=i):
+                rows = background.copy()
+                for j in known:
+                    rows[COLUMNS[j]] = FRAME[COLUMNS[j]].array.take([i] * len(rows))
+                return model.predict_proba(rows)[:, 1].mean()
+
+        expected = shapley_of_columns(worth, len(COLUMNS))
+        np.testing.assert_allclose(found.values[i], expected, atol=1e-9)
     assert not found.values[:, 4].any()
-    np.testing.assert_allclose(found.outputs, model.predict_proba(FRAME[:6])[:, 1], atol=1e-12)
+
+
+def test_summing_the_encoded_columns_of_a_forest_gives_other_values():
+    # Why they are one player: the sum is what shap would give, and it is not the column's value.
+    model = pipeline(FOREST)
+    background = FRAME[100:110]
+    found = explain_model(model, FRAME[:6], background=background)
+    masker = shap.maskers.Independent(model[0].transform(background))
+    theirs = shap.explainers.Exact(model[-1].predict_proba, masker)(model[0].transform(FRAME[:6]))
+    summed = theirs.values[:, 3:8, 1].sum(axis=1)
+    assert np.abs(found.values[:, 1] - summed).max() > 1e-4
 
 
 def test_the_sum_of_a_linear_pipeline_is_the_value_of_the_users_column():
@@ -256,7 +301,7 @@ def test_nested_pipelines_selectors_remainders_and_searches_are_taken_apart():
     search.fit(FRAME, LABEL)
     found = explain_model(search, FRAME[:5])
     assert found.method == "tree-path-dependent"
-    assert found.aggregation == "sum-of-encoded"
+    assert found.aggregation == "one-player"
     np.testing.assert_allclose(found.outputs, search.predict_proba(FRAME[:5])[:, 1], atol=1e-12)
     assert found.residual_max <= found.tolerance
 
@@ -280,7 +325,8 @@ def test_categories_that_lightgbm_splits_on_are_explained_with_and_without_backg
     assert alone.method == "tree-path-dependent"
     compared = explain_model(model, frame[:5], background=frame[50:80])
     assert compared.method == "permutation"
-    assert "no plain numbers" in compared.notes[0]
+    assert "no order to rank" in compared.notes[0]
+    assert "no plain numbers" in compared.notes[1]
     assert compared.residual_max <= compared.tolerance
 
 

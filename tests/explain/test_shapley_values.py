@@ -107,7 +107,8 @@ def test_interventional_tree_values_equal_the_enumeration_of_all_coalitions(make
     model = make().fit(X, y)
     found = explain_model(model, X[:3], background=X[100:112])
     assert found.method == "tree-interventional"
-    assert found.engine == f"shap {shap.__version__}"
+    assert found.engine == "affidavit patterns-v1"
+    assert found.shap_residual is not None
     assert found.n_background == 12
     assert found.notes == ()
     score = _score(model, found.output_space)
@@ -212,36 +213,60 @@ def test_hist_gradient_boosting_is_right_where_shap_compares_in_32_bits():
     assert np.abs(np.asarray(naive) - expected).max() > 100 * found.tolerance
 
 
-def test_an_engine_that_is_wrong_only_on_masked_rows_is_found_and_redone(monkeypatch):
-    # Sums hold for these values, so that only the spot check can tell.
-    from affidavit.explain import _trees
+def test_an_engine_that_differs_from_shap_is_redone_by_shap(monkeypatch):
+    from affidavit.explain import _methods
 
-    right = _trees.TreeEngine.values
+    right = _methods.pattern_values
+    monkeypatch.setattr(
+        _methods, "pattern_values", lambda *given, **more: right(*given, **more)[:, ::-1]
+    )
+    model = RandomForestClassifier(**SMALL).fit(X, BINARY)
+    found = explain_model(model, X[:3], background=X[100:112])
+    assert found.engine == f"shap {shap.__version__}"
+    assert "from shap's" in found.notes[0]
+    expected = shapley_by_definition(_score(model, "probability"), X[0], X[100:112])
+    np.testing.assert_allclose(found.values[0], expected, atol=found.tolerance)
 
-    def swapped(self, encoded, matrix, background):
-        values = right(self, encoded, matrix, background)
+
+def test_engines_that_are_wrong_only_on_masked_rows_are_found_and_redone(monkeypatch):
+    # Sums hold for these values, and both engines agree, so that only the spot check can tell.
+    from affidavit.explain import _methods, _trees
+
+    ours, theirs = _methods.pattern_values, _trees.TreeEngine.values
+
+    def swapped(model, matrix, background, **more):
+        values = ours(model, matrix, background, **more)
         return values[:, ::-1] if background is not None else values
 
-    monkeypatch.setattr(_trees.TreeEngine, "values", swapped)
+    def likewise(self, encoded, matrix, background):
+        values = theirs(self, encoded, matrix, background)
+        return values[:, ::-1] if background is not None else values
+
+    monkeypatch.setattr(_methods, "pattern_values", swapped)
+    monkeypatch.setattr(_trees.TreeEngine, "values", likewise)
     model = RandomForestClassifier(**SMALL).fit(X, BINARY)
     found = explain_model(model, X[:3], background=X[100:112])
     assert found.method == "permutation"
-    assert "spot-checked" in found.notes[0]
+    assert all("spot-checked" in note for note in found.notes)
     expected = shapley_by_definition(_score(model, "probability"), X[0], X[100:112])
     np.testing.assert_allclose(found.values[0], expected, atol=1e-12)
 
 
-def test_an_engine_whose_values_do_not_add_up_is_redone_and_named(monkeypatch):
-    from affidavit.explain import _trees
+def test_engines_whose_values_do_not_add_up_are_redone_and_named(monkeypatch):
+    from affidavit.explain import _methods, _trees
 
-    right = _trees.TreeEngine.values
+    ours, theirs = _methods.pattern_values, _trees.TreeEngine.values
     monkeypatch.setattr(
-        _trees.TreeEngine, "values", lambda self, *given: right(self, *given) + 0.01
+        _methods, "pattern_values", lambda *given, **more: ours(*given, **more) + 0.01
+    )
+    monkeypatch.setattr(
+        _trees.TreeEngine, "values", lambda self, *given: theirs(self, *given) + 0.01
     )
     model = RandomForestClassifier(**SMALL).fit(X, BINARY)
     found = explain_model(model, X[:3])
     assert found.method == "permutation"
-    assert "do not add up" in found.notes[0]
+    assert len(found.notes) == 2
+    assert all("do not add up" in note for note in found.notes)
     assert found.residual_max <= found.tolerance
 
 
