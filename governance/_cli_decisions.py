@@ -51,7 +51,7 @@ def replay(
         rows = [one.to_dict() for one in found]
         print_json({"ok": code == 0, "log": trust, "counts": counts, "decisions": rows})
         raise typer.Exit(code)
-    lines = ", ".join(f"{count} {name}" for name, count in counts.items()) or "no decisions"
+    lines = ", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing"
     say(f"{len(found)} replayed: {lines}", "green" if code == 0 else "bold red")
     say(f"covered by the checkpoint of {trust['size']} entries of {trust['origin']}")
     odd = [one for one in found if one.status != "agrees"]

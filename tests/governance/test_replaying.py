@@ -440,7 +440,7 @@ def test_decisions_are_chosen_by_id_moment_and_entry_point(decided, cli):
     trained = [r["decision_id"] for r in records if r["path"] == "affidavit/train"]
     assert [one["id"] for one in said(out)["decisions"]] == trained
     code, out, _ = cli("policy", "replay", trained[0])
-    assert (code, out.splitlines()[0]) == (0, "1 replayed: 1 agrees")
+    assert (code, out.splitlines()[0]) == (0, "1 replayed: agrees 1")
     assert cli("policy", "replay")[0] == 2
     assert cli("policy", "replay", "--all", trained[0])[0] == 2
     assert cli("policy", "replay", "0" * 32)[0] != 0
