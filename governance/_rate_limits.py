@@ -62,10 +62,12 @@ class RateLimits:
 
     Args:
         folder: Where their files are; it is made where it is missing.
+        key: Keys the files' names, so that they tell nobody whose calls are counted.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: bytes = b"") -> None:
         self._folder = folder
+        self._key = key
         self._open: OrderedDict[RateLimit, _Ring] = OrderedDict()
         self._lock = threading.Lock()
         self._opened = 0
@@ -128,7 +130,8 @@ class RateLimits:
         while len(self._open) >= _MOST_OPEN:
             self._open.popitem(last=False)[1].close()
         named = f"{limit.calls}/{limit.seconds}/{limit.key}".encode("utf-8", "surrogatepass")
-        ring = _Ring(self._folder / hashlib.sha256(named).hexdigest(), limit)
+        name = hashlib.blake2b(named, key=self._key, digest_size=32).hexdigest()
+        ring = _Ring(self._folder / name, limit)
         self._open[limit] = ring
         return ring
 
@@ -191,9 +194,9 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.lru_cache(maxsize=16)
-def rate_limits(folder: Path) -> RateLimits:
+def rate_limits(folder: Path, key: bytes) -> RateLimits:
     """Return the counters of the home in a folder, the same for all that ask in this process."""
-    return RateLimits(folder / "limits")
+    return RateLimits(folder / "limits", key)
 
 
 class _Ring:

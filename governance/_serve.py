@@ -206,7 +206,8 @@ class _ServeGuard:
         try:
             limits, self._obligations = plan.rates(self._ruling.decision)
             if limits:
-                rate_limits(self._home.folder).take(limits)
+                key = self._home.vault.named_key("rate limits")
+                rate_limits(self._home.folder, key).take(limits)
         except ObligationError as error:
             self._unmet(error, [{}])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -369,3 +370,15 @@ def test_waiting_for_a_counter_does_not_stop_other_limits_for_ever(tmp_path):
     for thread in threads:
         thread.join(60)
     assert done.is_set()
+
+
+def test_the_counters_names_cannot_be_guessed_from_whose_calls_they_count(tmp_path):
+    limit = RateLimit(3, 10, "m\0client\x00203.0.113.7")
+    names = set()
+    for number, key in enumerate((b"k" * 32, b"l" * 32)):
+        folder = tmp_path / str(number)
+        RateLimits(folder, key).take([limit])
+        names |= {path.name for path in folder.iterdir()}
+    assert len(names) == 2
+    bare = f"{limit.calls}/{limit.seconds}/{limit.key}".encode()
+    assert hashlib.blake2b(bare, digest_size=32).hexdigest() not in names
