@@ -112,7 +112,7 @@ def test_failed_runs_and_denials_are_listed_with_their_entries(work):
     assert not denial.allow
     assert denial.resource == "table"
     assert denial.reasons[0]["rule"]
-    assert aff.Reader(home).entry(denial.entry).record["id"] == denial.id
+    assert aff.Reader(home).entry(denial.entry).record["decision_id"] == denial.id
     (state,) = page.systems
     assert (state.name, state.digest, state.failed_runs) == ("broken", "", 1)
 

@@ -16,6 +16,7 @@ ENTRYPOINTS = {
     "affidavit/serve": ("model.serve", "model"),
     "affidavit/load": ("model.load", "model"),
     "affidavit/promote": ("model.promote", "model"),
+    "affidavit/controls": ("model.assess", "model"),
     "affidavit/disclose": ("record.disclose", "record"),
 }
 TAGS = ["public", "identifier", "sensitive", "special_category", "quasi_identifier", "free_text"]
