@@ -38,7 +38,9 @@ def open_items(page: OverviewPage) -> list[OpenItem]:
         *(_of(item, "failed", _failure(item)) for item in page.failures),
     ]
     for answer in page.denials:
-        messages = [str(reason.get("message", "")) for reason in answer.reasons]
+        # What was only warned of, such as a waiver, stands beside the decision itself.
+        denials = [reason for reason in answer.reasons if reason.get("effect") == "deny"]
+        messages = [str(reason.get("message", "")) for reason in denials]
         what = f"{answer.entrypoint}: {' '.join(messages) or 'no reason recorded'}"
         items.append(
             OpenItem("denied", answer.resource, what, answer.actor, answer.time, answer.entry)

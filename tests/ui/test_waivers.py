@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import html
 import re
@@ -11,7 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import affidavit as aff
 from affidavit._enrolment import enrol
+from affidavit._read_model_pages import PolicyAnswer, read_overview
 from affidavit.ui import app_path, render_report
+from affidavit.ui._open_items import open_items
 
 WANDA = "wanda@example.com"
 REASON = "<script>alert(1)</script> ![x](https://evil.example/x.png) **bold** \u202egpj"
@@ -77,3 +80,16 @@ def test_a_waiver_that_does_not_hold_is_named(home_folder, home, waived, tamper)
     home.close()
     tamper(waived.entry)
     assert "the waivers cannot be shown" in text(page("model", name="triage"))
+
+
+def test_what_was_only_warned_of_is_no_reason_of_a_denial(home, settings):
+    reasons = (
+        {"effect": "deny", "rule": "promotion.metric", "message": "The metric is too low."},
+        {"effect": "warn", "rule": "waiver.applied", "message": "w waives promotion.fairness."},
+    )
+    answer = PolicyAnswer(
+        7, "d", "t", "ada", "affidavit/promote", "triage", False, "enforce", reasons, ()
+    )
+    page = dataclasses.replace(read_overview(home, settings), denials=(answer,))
+    (denied,) = [item for item in open_items(page) if item.kind == "denied"]
+    assert denied.what == "affidavit/promote: The metric is too low."
