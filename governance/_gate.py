@@ -134,7 +134,7 @@ def _weighed(
             facts = collect_facts(home, settings, found, until=effective_time)
             evidence["facts"] = facts
             shown = {entry for fact in facts.values() for entry in fact["entries"]}
-            entries += sorted(shown - set(entries))
+            entries = list(dict.fromkeys([*entries, *sorted(shown)]))
         waivers, read = waiver_evidence(home, found.name, found.digest, at=now)
     except (KeyError, TypeError, AttributeError) as error:
         # Signed, in the log, and yet not shaped as its predicate type says.
@@ -143,7 +143,7 @@ def _weighed(
         ) from error
     if waivers:
         evidence["waivers"] = waivers
-        entries += [index for index in read if index not in entries]
+        entries = list(dict.fromkeys([*entries, *read]))
         if not effective_time:
             # A clock that was set back must not bring an expired waiver to life.
             evidence["logged_until"] = Reader(home).latest_decision()
@@ -203,8 +203,7 @@ def collect_evidence(
     approvals, read = standing_approvals(home, digest)
     people, runs = makers(home, digest)
     lineage, reads = lineage_evidence(home, run, verified=distrusted is None)
-    found = (*read, *runs, *reads)
-    entries += [index for index in found if index not in entries]
+    entries = list(dict.fromkeys([*entries, *read, *runs, *reads]))
     document = {
         "provenance": {
             "verified": distrusted is None,

@@ -229,11 +229,15 @@ def _findings(reader: Reader, run: Evidence, parts: Mapping[str, Any]) -> Iterat
 
 def _waived(verdict: Evidence) -> Iterator[Finding]:
     listed = verdict.body.get("waivers")
-    for one in listed if isinstance(listed, list) else []:
-        if isinstance(one, dict):
-            until = f"until {one.get('expires')}: {one.get('reason')}"
-            text = f"{one.get('person')} waived {one.get('rule')} {until}"
-            yield Finding("waived", text, verdict.entry)
+    # One waiver overrides each denial by its rule, and is one exception.
+    texts = dict.fromkeys(
+        f"{one.get('person')} waived {one.get('rule')} until {one.get('expires')}: "
+        f"{one.get('reason')}"
+        for one in (listed if isinstance(listed, list) else [])
+        if isinstance(one, dict)
+    )
+    for text in texts:
+        yield Finding("waived", text, verdict.entry)
 
 
 def _unequal(fairness: tuple[FairnessFigures, ...]) -> Iterator[Finding]:

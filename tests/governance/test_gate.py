@@ -101,6 +101,7 @@ def test_the_verdict_is_a_slsa_verification_summary(home, measured, approver, re
         assert not any(level.startswith("SLSA_") for level in found["verifiedLevels"])
         ours = next(value for name, value in found.items() if name.startswith("urn:"))
         assert len(found["inputAttestations"]) == len(ours["entries"]) > 0
+        assert len(set(ours["entries"])) == len(ours["entries"])
         for item, index in zip(found["inputAttestations"], ours["entries"], strict=True):
             body = home.ledger.entry(index)
             assert item["digest"]["sha256"] == hashlib.sha256(body).hexdigest()
