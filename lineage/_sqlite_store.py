@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -242,7 +243,7 @@ class SqliteStore(Store):
         super()._on_connect(connection, record)
         if self._create:
             # The mode is kept in the file; a database that is not ours is left as it is.
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
         # A batch of ten thousand records is not written out before it is complete.
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -320,6 +321,22 @@ def _no_space(path: Path) -> bool:
         return shutil.disk_usage(path.parent).free < 1 << 16
     except OSError:
         return False
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for the lock that this takes (documentation of PRAGMA journal_mode): of
+    # several that initialise at once each would fail, where all but one are to learn who won.
+    end = time.monotonic() + _store.BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = (error.sqlite_errorname or "").startswith("SQLITE_BUSY")
+            if not busy or time.monotonic() >= end:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _writable(path: Path) -> bool:
