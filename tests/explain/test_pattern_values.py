@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import threading
 
 import numpy as np
 import pytest
 import shap
+from coalitions import by_training_rows, shapley
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import (
@@ -33,41 +32,6 @@ X = rng.normal(size=(3000, 12)).astype(np.float32).astype(float)
 Y = X[:, 0] * X[:, 1] + np.abs(X[:, 2]) + X[:, 3] + rng.normal(size=len(X)) / 4
 
 
-def shapley(worth, d):
-    values = []
-    for j in range(d):
-        others = [i for i in range(d) if i != j]
-        values.append(
-            sum(
-                math.factorial(size)
-                * math.factorial(d - size - 1)
-                / math.factorial(d)
-                * (worth({*known, j}) - worth(set(known)))
-                for size in range(d)
-                for known in itertools.combinations(others, size)
-            )
-        )
-    return np.array(values)
-
-
-def by_training_rows(trees, row, player):
-    """What the trees expect of a row when some players are known (Lundberg et al. 2020, Alg. 1)."""
-
-    def expected(tree, node, known):
-        if tree.children_left[node] < 0:
-            return tree.value[node, 0, 0]
-        left, right = tree.children_left[node], tree.children_right[node]
-        column = tree.feature[node]
-        if player[column] in known:
-            to_left = np.float32(row[column]) <= tree.threshold[node]
-            return expected(tree, left if to_left else right, known)
-        weight = tree.weighted_n_node_samples
-        share = weight[left] / weight[node]
-        return share * expected(tree, left, known) + (1 - share) * expected(tree, right, known)
-
-    return lambda known: np.mean([expected(tree, 0, known) for tree in trees])
-
-
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10_000),
@@ -84,7 +48,9 @@ def test_both_games_are_the_definition_for_any_forest_and_any_players(seed, dept
     background = rows[20:27]
     row, d = rows[:1], 5
     found = pattern_values(arrays, row, None, players=player, n_players=d)[0, :, 0]
-    worth = by_training_rows([t.tree_ for t in model.estimators_], row[0], player)
+    worth = by_training_rows(
+        [t.tree_ for t in model.estimators_], row[0], player, lambda t, node: t.value[node, 0, 0]
+    )
     np.testing.assert_allclose(found, shapley(worth, d), atol=1e-9)
     assert arrays.path_dependent_base()[0] == pytest.approx(worth(set()), abs=1e-9)
 

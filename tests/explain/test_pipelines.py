@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import shap
+from coalitions import by_training_rows, shapley
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -75,36 +73,8 @@ def pipeline(estimator, **parts):
 FOREST = RandomForestClassifier(8, max_depth=5, random_state=0)
 
 
-def shapley_of_columns(worth, d):
-    """Shapley 1953 over the user's columns, from the worth of each coalition."""
-    found = []
-    for j in range(d):
-        others = [i for i in range(d) if i != j]
-        values = 0.0
-        for size in range(d):
-            weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
-            for known in itertools.combinations(others, size):
-                values += weight * (worth({*known, j}) - worth(set(known)))
-        found.append(values)
-    return np.array(found)
-
-
-def by_training_rows(forest, row, sources):
-    """What the forest expects of a row when only some of the user's columns are known."""
-
-    def expected(tree, node, known):
-        if tree.children_left[node] < 0:
-            return tree.value[node, 0, 1] / tree.value[node, 0].sum()
-        left, right = tree.children_left[node], tree.children_right[node]
-        column = tree.feature[node]
-        if sources[column] in known:
-            to_left = np.float32(row[column]) <= tree.threshold[node]
-            return expected(tree, left if to_left else right, known)
-        weight = tree.weighted_n_node_samples
-        share = weight[left] / weight[node]
-        return share * expected(tree, left, known) + (1 - share) * expected(tree, right, known)
-
-    return lambda known: np.mean([expected(t.tree_, 0, known) for t in forest.estimators_])
+def share_of_yes(tree, node):
+    return tree.value[node, 0, 1] / tree.value[node, 0].sum()
 
 
 @pytest.mark.parametrize("with_background", [False, True])
@@ -121,7 +91,8 @@ def test_a_forest_in_a_pipeline_has_the_exact_values_of_the_users_columns(with_b
     assert encoded.shape[1] == len(sources)
     for i in range(3):
         if background is None:
-            worth = by_training_rows(model[-1], encoded[i], sources)
+            trees = [tree.tree_ for tree in model[-1].estimators_]
+            worth = by_training_rows(trees, encoded[i], sources, share_of_yes)
         else:
 
             def worth(known, i=i):
@@ -130,7 +101,7 @@ def test_a_forest_in_a_pipeline_has_the_exact_values_of_the_users_columns(with_b
                     rows[COLUMNS[j]] = FRAME[COLUMNS[j]].array.take([i] * len(rows))
                 return model.predict_proba(rows)[:, 1].mean()
 
-        expected = shapley_of_columns(worth, len(COLUMNS))
+        expected = shapley(worth, len(COLUMNS))
         np.testing.assert_allclose(found.values[i], expected, atol=1e-9)
     assert not found.values[:, 4].any()
 
