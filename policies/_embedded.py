@@ -106,8 +106,8 @@ class EmbeddedEngine:
             replace (see `merge_data`). None keeps the defaults.
         bundle: A folder that `build_packs` wrote, an archive that `write_bundle` or ``opa build``
             wrote (its path or its bytes), or a bundle; None is the one that comes with Affidavit.
-        deadline_ms: Time allowed for one evaluation, in milliseconds. The clock ticks every
-            10 ms.
+        deadline_ms: Time allowed for one evaluation, in milliseconds, a wait for others included.
+            The clock ticks every 10 ms.
         memory_pages: Memory that one evaluation may use, in pages of 64 KiB.
         concurrency: Evaluations that may run at once; others wait, at most for the deadline.
         digest_key: Key for the digest of the input (HMAC-SHA256); None gives a bare SHA-256.

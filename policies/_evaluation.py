@@ -9,6 +9,7 @@ evaluation left lies past the data and is written over.
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def evaluate(policy: OpaWasmPolicy, canonical: bytes, entrypoint: str) -> list[A
         Exception: Whatever the host raises; the instance is then not used again.
     """
     number = policy._entrypoints[entrypoint]  # noqa: SLF001  # pyproject.toml pins the library
+    begun = time.monotonic()
     with policy._pool.borrow() as loan:  # noqa: SLF001  # as above
         instance = loan.instance
         abi, base = instance.abi, instance._data.data_heap_ptr  # noqa: SLF001  # as above
@@ -36,7 +38,7 @@ def evaluate(policy: OpaWasmPolicy, canonical: bytes, entrypoint: str) -> list[A
         if end > abi.memory_len():
             # Only the module's own allocation makes its memory grow.
             return _results(instance.evaluate(canonical, number))
-        abi.set_epoch_deadline(instance._evaluator._deadline_ticks or 1)  # noqa: SLF001  # as above
+        abi.set_epoch_deadline(_ticks(policy, instance, time.monotonic() - begun))
         instance._poisoned = True  # noqa: SLF001  # until it is through
         abi.memory_write(base, canonical)
         address = abi.opa_eval(number, instance._data.data_addr, base, len(canonical), end)  # noqa: SLF001  # as above
@@ -44,6 +46,13 @@ def evaluate(policy: OpaWasmPolicy, canonical: bytes, entrypoint: str) -> list[A
         abi.clear_epoch_deadline()
         instance._poisoned = False  # noqa: SLF001  # as above
     return _results(json.loads(text))
+
+
+def _ticks(policy: OpaWasmPolicy, instance: Any, waited: float) -> int:
+    """How many ticks of the clock are left after a wait for an instance: at least one."""
+    whole = instance._evaluator._deadline_ticks or 1  # noqa: SLF001  # pyproject.toml pins the library
+    allowed = policy._config.eval_timeout_seconds or 1.0  # noqa: SLF001  # as above
+    return max(1, int(whole * (1 - waited / allowed)))
 
 
 def _results(found: Any) -> list[Any]:

@@ -13,14 +13,16 @@ import signal
 import threading
 import time
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opapywasm.abi import OpaAbi
 from real import opa_binary
 
 from affidavit.errors import ConfigurationError, PolicyEngineError
-from affidavit.policies import EmbeddedEngine, build_packs
+from affidavit.policies import EmbeddedEngine, _evaluation, build_packs
 from affidavit.policies._canonical import canonical_input
 from affidavit.policies._manifest import file_digest, load_folder, shipped
 
@@ -346,3 +348,24 @@ def test_a_module_that_cannot_be_loaded_is_not_compiled_for_every_question(copie
         assert [f.rule for f in again.deny] == ["engine.unloadable"]
         assert again.deny[0].message == first.deny[0].message
     assert time.monotonic() - begin < 4
+
+
+def test_the_deadline_includes_the_wait_for_other_evaluations(monkeypatch, request_for):
+    engine = EmbeddedEngine(deadline_ms=1000, concurrency=1)
+    engine.load()
+    assert engine.decide("affidavit/data_read", request_for()).allow
+    given = []
+
+    def noted(self, ticks, _set=OpaAbi.set_epoch_deadline):
+        given.append(ticks)
+        return _set(self, ticks)
+
+    monkeypatch.setattr(OpaAbi, "set_epoch_deadline", noted)
+    for waited in (0.0, 0.75, 5.0):
+        moments = iter([100.0, 100.0 + waited])
+        clock = SimpleNamespace(monotonic=lambda moments=moments: next(moments))
+        monkeypatch.setattr(_evaluation, "time", clock)
+        engine.decide("affidavit/data_read", request_for())
+    whole, quarter, least = given
+    assert quarter == whole // 4
+    assert least == 1
