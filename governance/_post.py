@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from affidavit.errors import ConfigurationError
+from affidavit.policies import is_loopback
 
 TIMEOUT_SECONDS = 30.0
 """How long a service may keep silent."""
@@ -52,7 +52,7 @@ def post(url: str, content: bytes, *, token: str = "", trust: Path | None = None
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if token and parts.scheme != "https" and not _is_here(host):
+    if token and parts.scheme != "https" and not is_loopback(host):
         raise ConfigurationError(
             "The token of the decision log would go over a connection that anybody can read.",
             hint="Use an https:// address, or unset AFFIDAVIT_DECISION_LOG_TOKEN.",
@@ -99,12 +99,3 @@ def _connection(
             hint="Name a file of certificates in PEM.",
         ) from error
     return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

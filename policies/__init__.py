@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         run_pack_tests,
     )
     from affidavit.policies._rules import Rule, judged_rules, rule_catalogue
-    from affidavit.policies._server import OpaServerEngine
+    from affidavit.policies._server import OpaServerEngine, is_loopback
     from affidavit.policies._server_bundle import ServerBundle, server_bundle
     from affidavit.policies._standby import StandbyEngine
     from affidavit.policies._standing_digest import StandingDigest
@@ -75,6 +75,7 @@ _SOURCES = {
     "check_style": "affidavit.policies._packtest",
     "host_builtins": "affidavit.policies._builtins",
     "input_digest": "affidavit.policies._canonical",
+    "is_loopback": "affidavit.policies._server",
     "judged_rules": "affidavit.policies._rules",
     "merge_obligations": "affidavit.policies._obligations",
     "nested_fields": "affidavit.policies._hidden",
@@ -126,6 +127,7 @@ __all__ = [
     "frameworks",
     "host_builtins",
     "input_digest",
+    "is_loopback",
     "judged_rules",
     "merge_obligations",
     "nested_fields",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["OpaServerEngine"]
+__all__ = ["OpaServerEngine", "is_loopback"]
 
 # The client turns dots into slashes and pastes the path into a URL: only plain names may pass.
 _PATH = re.compile(r"[a-z_][a-z0-9_]*(?:/[a-z_][a-z0-9_]*)*", re.ASCII)
@@ -35,7 +35,8 @@ class _Trouble(NamedTuple):
     again: bool
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine, to which nothing travels over a network."""
     if host == "localhost":
         return True
     try:
@@ -56,7 +57,7 @@ def _address(url: str, token: str | None) -> tuple[str, int, bool]:
             f"The OPA server's URL is {url!r}; expected http(s)://host:port and nothing more.",
             hint="A token is passed as `token`, not in the URL.",
         )
-    if token and parts.scheme == "http" and not _loopback(parts.hostname):
+    if token and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigurationError(
             f"A token would travel unencrypted to {parts.hostname}.", hint="Use an https URL."
         )
