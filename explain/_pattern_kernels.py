@@ -49,19 +49,6 @@ def _compiled(function: Any) -> Any:
         return numba.njit(nogil=True)(function)
 
 
-class Trees(NamedTuple):
-    """All nodes of all trees, as `TreeModel` has them."""
-
-    starts: np.ndarray
-    feature: np.ndarray
-    rank: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    default: np.ndarray
-    share: np.ndarray
-    value: np.ndarray
-
-
 class Weights(NamedTuple):
     """Weights of the interventional game by a and b; points and weights of the rules by length."""
 

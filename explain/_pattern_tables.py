@@ -59,7 +59,7 @@ def pattern_values(
         raise ExplanationError(
             f"A path of the trees has {most} columns; patterns take at most {kernels.MOST_PLAYERS}."
         )
-    out = np.zeros((len(matrix), width, model.value.shape[1]))
+    out = np.zeros((len(matrix), width, model.trees.value.shape[1]))
     if most == 0 or not len(matrix):
         return out
     reference = np.zeros((matrix.shape[1], 0), dtype=np.int32)
@@ -67,22 +67,12 @@ def pattern_values(
         if not len(background):
             raise ExplanationError("Expected background rows to compare with, found none.")
         reference = model.ranks(background)
-    trees = kernels.Trees(
-        model.trees,
-        model.feature,
-        model.rank,
-        model.left,
-        model.right,
-        model.default,
-        model.share,
-        model.value,
-    )
     ranks, weights = model.ranks(matrix), kernels.game_weights(most)
     n = len(matrix)
 
     def explain(first: int) -> None:
         kernels.explain_rows(
-            ranks, first, min(_CHUNK, n - first), reference, trees, player,
+            ranks, first, min(_CHUNK, n - first), reference, model.trees, player,
             model.levels, most, weights, out,
         )  # fmt: skip
 

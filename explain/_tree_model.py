@@ -9,7 +9,7 @@ to 32 bits, by shap or by us, sends a row to the wrong side.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,11 @@ _EXACT_IN_FLOAT32 = 2**24
 MISSING = -1
 
 
-@dataclass(frozen=True, eq=False)
-class TreeModel:
-    """All nodes of all trees, one after the other.
+class Trees(NamedTuple):
+    """All nodes of all trees, one after the other; compiled code takes it as it is.
 
     Args:
-        trees: The first node of each tree, and the end, (n_trees + 1,).
+        starts: The first node of each tree, and the end, (n_trees + 1,).
         feature: The encoded column that a node splits on, (n_nodes,).
         rank: The rank of its threshold; a row goes left where its own rank is not greater.
         left: Its left child; -1 in a leaf.
@@ -31,13 +30,9 @@ class TreeModel:
         default: The child that a missing value goes to.
         share: The share of its parent's training rows that went to a node; 1 at a root.
         value: What a leaf adds to the outputs, (n_nodes, n_outputs).
-        offset: What is added to the sum of the leaves, (n_outputs,).
-        levels: Nodes on the longest path.
-        grid: For each column that is split on, its thresholds in order.
-        singles: Whether the model casts its inputs to 32 bits before it compares them.
     """
 
-    trees: np.ndarray
+    starts: np.ndarray
     feature: np.ndarray
     rank: np.ndarray
     left: np.ndarray
@@ -45,6 +40,21 @@ class TreeModel:
     default: np.ndarray
     share: np.ndarray
     value: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TreeModel:
+    """A tree ensemble, and how its inputs become ranks.
+
+    Args:
+        trees: Its nodes.
+        offset: What is added to the sum of the leaves, (n_outputs,).
+        levels: Nodes on the longest path.
+        grid: For each column that is split on, its thresholds in order.
+        singles: Whether the model casts its inputs to 32 bits before it compares them.
+    """
+
+    trees: Trees
     offset: np.ndarray
     levels: int
     grid: dict[int, np.ndarray]
@@ -52,15 +62,16 @@ class TreeModel:
 
     def path_dependent_base(self) -> np.ndarray:
         """The output before any column is known, weighted by the training rows, (n_outputs,)."""
-        reach = np.ones(len(self.left))
-        here = self.trees[:-1]
+        trees = self.trees
+        reach = np.ones(len(trees.left))
+        here = trees.starts[:-1]
         while len(here):
-            inner = here[self.left[here] >= 0]
-            for child in (self.left[inner], self.right[inner]):
-                reach[child] = reach[inner] * self.share[child]
-            here = np.concatenate([self.left[inner], self.right[inner]])
-        leaves = self.left < 0
-        return np.asarray(self.offset + reach[leaves] @ self.value[leaves])
+            inner = here[trees.left[here] >= 0]
+            for child in (trees.left[inner], trees.right[inner]):
+                reach[child] = reach[inner] * trees.share[child]
+            here = np.concatenate([trees.left[inner], trees.right[inner]])
+        leaves = trees.left < 0
+        return np.asarray(self.offset + reach[leaves] @ trees.value[leaves])
 
     def ranks(self, matrix: np.ndarray) -> np.ndarray:
         """Rows as ranks.
@@ -125,20 +136,17 @@ def read_trees(ensemble: Any, *, singles: bool, second_class: bool = False) -> T
         if len(grid[int(column)]) >= _EXACT_IN_FLOAT32:
             raise ValueError("too many thresholds to rank exactly")
         rank[at] = np.searchsorted(grid[int(column)], thresholds[at])
-    return TreeModel(
-        trees=starts.astype(np.int64),
-        feature=feature,
-        rank=rank,
-        left=left,
-        right=right,
-        default=default,
-        share=_shares(left, right, weight.astype(np.float64)),
-        value=np.ascontiguousarray(value, dtype=np.float64),
-        offset=offset,
-        levels=_levels(starts, left, right),
-        grid=grid,
-        singles=singles,
+    trees = Trees(
+        starts.astype(np.int64),
+        feature,
+        rank,
+        left,
+        right,
+        default,
+        _shares(left, right, weight.astype(np.float64)),
+        np.ascontiguousarray(value, dtype=np.float64),
     )
+    return TreeModel(trees, offset, _levels(starts, left, right), grid, singles)
 
 
 def _shares(left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> np.ndarray:

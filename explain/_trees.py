@@ -120,10 +120,10 @@ class TreeEngine:
         if self._interventional and np.asarray(model.features).shape[1] > _MOST_NODES:
             raise ValueError(f"a tree has more nodes than {_MOST_NODES}")
         self._trees = read_trees(model, singles=_singles(self._target))
+        nodes = self._trees.trees
         ranks = np.zeros_like(np.asarray(model.thresholds))
         for i, tree in enumerate(model.trees):
-            first = self._trees.trees[i]
-            ranks[i, : len(tree.features)] = self._trees.rank[first : self._trees.trees[i + 1]]
+            ranks[i, : len(tree.features)] = nodes.rank[nodes.starts[i] : nodes.starts[i + 1]]
         model.thresholds = ranks
 
     def _ranks(self, matrix: np.ndarray) -> np.ndarray:
